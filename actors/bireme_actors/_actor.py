@@ -1,0 +1,69 @@
+"""The actor: one task, one mailbox, state that nobody else touches.
+
+Theory of operation. ``handle`` is an ordinary function, not a coroutine: a message is handled to its end before the next
+is looked at, and no handler can block the mailbox. Anything slow is a *child task* (``spawn``) in the actor's own
+nursery, which reports back with a message of its own. So a ``kill`` never waits behind a ``stop``.
+
+An actor ends when it calls ``stop`` (its children are cancelled), when it is cancelled, or when it crashes: an
+exception that leaves ``handle`` or a child is a bug, it ends this actor and propagates to whoever runs it. In each case
+every ask that is queued or pending fails with ``ActorStopped``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVarTuple
+
+import trio
+
+from bireme_actors._errors import BiremeError
+from bireme_actors._mailbox import Mailbox, Ref, Reply
+
+Ts = TypeVarTuple("Ts")
+
+
+class Actor:
+    """Base of the actors: subclasses define ``handle`` and keep their state in plain attributes."""
+
+    def __init__(self, name: str) -> None:
+        self.mailbox = Mailbox(name)
+        self.ref = Ref(self.mailbox)
+        self._nursery: trio.Nursery | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.mailbox.name}>"
+
+    def handle(self, message: object, reply: Reply[Any]) -> None:
+        """React to one message. What it raises as BiremeError is the answer to an ask; anything else is a crash."""
+        raise NotImplementedError
+
+    def started(self) -> None:
+        """Called once, in the actor's task, before the first message; children may be spawned."""
+
+    async def run(self) -> None:
+        """Live until stopped. Cancelling ends the actor and its children."""
+        with self.mailbox:
+            async with trio.open_nursery() as self._nursery:
+                self.started()
+                async for message, reply in self.mailbox.messages():
+                    self._dispatch(message, reply)
+
+    def spawn(self, child: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """Run a slow thing beside the mailbox."""
+        assert self._nursery is not None, "an actor spawns only while it runs"
+        self._nursery.start_soon(child, *args)
+
+    def stop(self) -> None:
+        """End: no further message is looked at, children are cancelled."""
+        self.mailbox.close()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    def _dispatch(self, message: object, reply: Reply[Any] | None) -> None:
+        answer: Reply[Any] = reply if reply is not None else Reply(set())
+        try:
+            self.handle(message, answer)
+        except BiremeError as error:
+            if reply is None:
+                raise
+            reply.fail(error)

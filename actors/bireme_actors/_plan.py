@@ -1,0 +1,131 @@
+"""The two orders: between containers (who starts before whom) and within one container (what is mounted before what).
+
+Both are pure. The first is the topological order of the volumes-from graph, by ``graphlib``; a cycle is an error that
+prints the cycle. The second puts parents before children, so that a nested volume is never hidden by the one above.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+from typing import TypeVar
+
+from bireme_actors._errors import InvalidConfig
+from bireme_actors._model import Mount, VolumeId, VolumesFrom
+
+N = TypeVar("N", bound=str)
+
+PATH_MAX = 4096
+NAME_MAX = 255
+
+NAMELESS = "volumes have no names and no chosen source here (Docker's data-volume specification): give only the path"
+
+
+def start_order(sources: Mapping[N, Iterable[N]]) -> list[tuple[N, ...]]:
+    """Generations of nodes, every node after all of its sources; within a generation all can go at once.
+
+    Sources that are not nodes themselves are left out. Raises InvalidConfig that prints the cycle, if there is one.
+    """
+    sorter: TopologicalSorter[N] = TopologicalSorter()
+    for node, wanted in sources.items():
+        sorter.add(node, *(source for source in wanted if source in sources))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise InvalidConfig(f"volumes-from is a cycle: {' -> '.join(error.args[1])}; remove one of them") from None
+    generations = []
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        generations.append(ready)
+        sorter.done(*ready)
+    return generations
+
+
+def mount_order(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
+    """Parents before children, otherwise in the order given; teardown is the reverse."""
+    return tuple(sorted(mounts, key=lambda mount: mount.destination.count("/")))
+
+
+def parse_volume(text: str) -> str:
+    """The clean absolute path of one ``-v PATH``. Raises InvalidConfig, saying why, for anything else."""
+    if not text:
+        raise InvalidConfig("invalid volume '': the path is empty; give the absolute path to mount the volume at")
+    if ":" in text:
+        raise InvalidConfig(f"invalid volume '{_shown(text)}': {NAMELESS}")
+    return clean_destination(text)
+
+
+def clean_destination(path: str) -> str:
+    """``path`` as mount point: absolute, clean, below the root. Raises InvalidConfig otherwise."""
+    shown = _shown(path)
+    if "\0" in path:
+        raise InvalidConfig(f"invalid volume path '{shown}': it holds a NUL character")
+    if not path.startswith("/"):
+        raise InvalidConfig(f"invalid volume path '{shown}': it must be absolute; write it with a leading '/'")
+    _refuse_escape(path, shown)
+    clean = "/" + posixpath.normpath(path).lstrip("/")
+    if clean == "/":
+        raise InvalidConfig(
+            f"invalid volume path '{shown}': the root itself cannot be a volume; name a directory below it"
+        )
+    if len(clean.encode("utf-8", "surrogateescape")) >= PATH_MAX:
+        raise InvalidConfig(f"invalid volume path '{shown}': longer than {PATH_MAX - 1} bytes")
+    if any(len(part.encode("utf-8", "surrogateescape")) > NAME_MAX for part in clean.split("/")):
+        raise InvalidConfig(f"invalid volume path '{shown}': a name in it is longer than {NAME_MAX} bytes")
+    return clean
+
+
+def parse_volumes_from(text: str) -> VolumesFrom:
+    """``CONTAINER[:ro|:rw]``. Raises InvalidConfig for another mode or no container."""
+    container, colon, mode = text.partition(":")
+    if not container:
+        raise InvalidConfig(f"invalid volumes-from '{_shown(text)}': name a container")
+    if not colon:
+        return VolumesFrom(container)
+    if mode not in ("ro", "rw"):
+        raise InvalidConfig(f"invalid volumes-from '{_shown(text)}': the mode is '{_shown(mode)}'; it can be ro or rw")
+    return VolumesFrom(container, mode == "ro")
+
+
+@dataclass(frozen=True, slots=True)
+class MountPlan:
+    """What a new container mounts: ``inherited`` as they are, and a new volume at each path of ``fresh``."""
+
+    inherited: tuple[Mount, ...]
+    fresh: tuple[str, ...]
+
+    def mounts(self, new_volumes: Sequence[VolumeId]) -> tuple[Mount, ...]:
+        """The whole mount table, in mount order; ``new_volumes`` are for ``fresh``, pairwise."""
+        owned = (Mount(volume, path) for volume, path in zip(new_volumes, self.fresh, strict=True))
+        return mount_order((*self.inherited, *owned))
+
+
+def plan_mounts(paths: Iterable[str], sources: Iterable[tuple[VolumesFrom, Iterable[Mount]]]) -> MountPlan:
+    """Join a container's own volume paths with what its volumes-from sources mount.
+
+    As in Docker: of several sources that mount the same path the last one wins, and a source wins over a path of the
+    container's own. A mode of the reference overrides each mount's own; ``:rw`` cannot widen what the source has
+    read-only.
+    """
+    inherited: dict[str, Mount] = {}
+    for reference, mounts in sources:
+        for mount in mounts:
+            read_only = mount.read_only or bool(reference.read_only)
+            inherited[mount.destination] = replace(mount, read_only=read_only, owned=False)
+    fresh = [path for path in dict.fromkeys(paths) if path not in inherited]
+    return MountPlan(tuple(inherited.values()), tuple(fresh))
+
+
+def _refuse_escape(path: str, shown: str) -> None:
+    depth = 0
+    for part in path.split("/"):
+        depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
+        if depth < 0:
+            raise InvalidConfig(f"invalid volume path '{shown}': '..' leaves the root of the container")
+
+
+def _shown(text: str) -> str:
+    printable = text.encode("unicode_escape", "backslashreplace").decode() if not text.isprintable() else text
+    return printable if len(printable) <= 120 else printable[:117] + "..."

@@ -1,0 +1,86 @@
+"""Waiting for an exit: something that any number of tasks do, not a message.
+
+A ``Watch`` is one future exit (or removal) and the answer to all who wait for it; it is made before the exit, so
+whoever registers early misses nothing.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from bireme_actors._model import ContainerState, ExitStatus, Status, WaitCondition
+
+
+class Watch:
+    """One answer for any number of waiters, before and after it is given."""
+
+    __slots__ = ("_error", "_event", "_status")
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._status: ExitStatus | None = None
+        self._error: Exception | None = None
+
+    def set(self, status: ExitStatus) -> None:
+        """Answer all waiters; the first answer counts."""
+        if not self._event.is_set():
+            self._status = status
+            self._event.set()
+
+    def fail(self, error: Exception) -> None:
+        """Answer all waiters with an error; the first answer counts."""
+        if not self._event.is_set():
+            self._error = error
+            self._event.set()
+
+    def done(self) -> bool:
+        """Whether ``wait`` would return at once."""
+        return self._event.is_set()
+
+    async def wait(self) -> ExitStatus:
+        """The answer. Cancelling changes nothing for anybody else."""
+        await self._event.wait()
+        if self._status is None:
+            assert self._error is not None
+            raise self._error
+        return self._status
+
+
+class Exits:
+    """The exits of one container, past and to come."""
+
+    def __init__(self) -> None:
+        self._next = Watch()
+        self._removed = Watch()
+
+    def watch(self, condition: WaitCondition, state: ContainerState) -> Watch:
+        """Register now, in this instant, for what ``condition`` means in ``state``.
+
+        ``not-running``: at once unless it runs or is about to; ``next-exit``: an exit still to come; ``removed``: the
+        end of the removal. A container that is removed ends every wait.
+        """
+        if condition is WaitCondition.REMOVED or self._removed.done():
+            return self._removed
+        if condition is WaitCondition.NEXT_EXIT or state.running or state.status in _ABOUT_TO_RUN:
+            return self._next
+        answered = Watch()
+        answered.set(state.exit_status())
+        return answered
+
+    def exited(self, status: ExitStatus) -> None:
+        """The container has exited: everyone who waits for that is answered."""
+        watch, self._next = self._next, Watch()
+        watch.set(status)
+
+    def removed(self, status: ExitStatus) -> None:
+        """The container is gone: everyone is answered, with its last exit."""
+        self._next.set(status)
+        self._removed.set(status)
+
+    def fail(self, error: Exception) -> None:
+        """Nobody can know any more: everyone who waits gets the error."""
+        self._next.fail(error)
+        self._removed.fail(error)
+
+
+_ABOUT_TO_RUN = frozenset({Status.STARTING, Status.RESTARTING})
