@@ -12,7 +12,7 @@ crashes (a bug) ends alone: it is logged, its asks fail, the others go on.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -318,7 +318,7 @@ class Supervisor:
         self._volumes[actor.id] = actor
         self._volume_scope.start_soon(self._live, actor, partial(self._volumes.pop, actor.id, None))
 
-    async def _live(self, actor: Actor, ended: partial[object]) -> None:
+    async def _live(self, actor: Actor, ended: Callable[[], object]) -> None:
         try:
             await actor.run()
         except Exception:  # noqa: BLE001 - a crash is contained here, and told
