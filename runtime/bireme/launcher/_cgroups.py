@@ -1,0 +1,259 @@
+"""The containers' cgroups: a top directory of our own, one directory below it for each container.
+
+Facts that shape this:
+
+- On the v2 hierarchy, even where it has no controllers (the "hybrid" layout), a clone is born in its group
+  (CLONE_INTO_CGROUP), it can be frozen there, and a device program guards all of it. Where no v2 hierarchy is mounted,
+  one is mounted in the launcher's own mount namespace. Confined and privileged containers have a parent each, and only
+  the confined one carries the device program.
+- A v1 controller has to be entered by writing to ``cgroup.procs``, which waits for every processor (half a
+  millisecond and more). So v1 groups are made only for containers that ask for a limit; without one a container on a
+  v1 host has no bound on its number of processes.
+- Of v1 hierarchies the directories lie below the launcher's own group, so that no container escapes a bound that the
+  host has set for us. On v2 they lie at the top of what is visible, since a group that has processes can not have
+  controllers for its children.
+- Nothing is ever written into a group that is not ours, but for enabling a v2 controller at the top for a container
+  that asks for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from bireme import _syscalls as sys_
+from bireme.launcher import _devices
+from bireme.launcher._protocol import MISSING, Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bireme.launcher.requests import LimitsRequest
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CONTROLLERS = ("memory", "cpu", "pids")
+_PERIOD = 100_000
+"""Microseconds over which a share of the processors is counted."""
+DEFAULT_PIDS = 4096
+
+
+class Group:
+    """One container's cgroups."""
+
+    __slots__ = ("entered", "fd", "limited", "name", "parent", "v1")
+
+    def __init__(self, name: str, parent: int, fd: int) -> None:
+        self.name = name
+        self.parent = parent
+        """The directory it was made in; -1 where there is no v2 hierarchy."""
+        self.fd = fd
+        self.v1: list[int] = []
+        self.entered: tuple[int, ...] = ()
+        """``cgroup.procs`` of the v1 groups."""
+        self.limited = False
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        for fd in (self.fd, *self.entered):
+            if fd >= 0:
+                os.close(fd)
+        self.fd, self.entered = -1, ()
+
+
+class Cgroups:
+    """What the launcher may make of cgroups on this host."""
+
+    def __init__(self, v2: int, v1: dict[str, int], name: str) -> None:
+        """``v2``: descriptor of a v2 directory, -1 for none; ``v1``: of a directory for each v1 controller."""
+        self._base = v2
+        self._name = name
+        self._v1_base = v1
+        self._v1: dict[str, int] = {}
+        self._top, self._confined, self._privileged = -1, -1, -1
+        self.controllers: frozenset[str] = frozenset()
+        self.devices_guarded = False
+        self._leftover: list[Group] = []
+        if v2 >= 0:
+            self._make_top()
+
+    def _make_top(self) -> None:
+        try:
+            _remove_old(self._base, self._name)
+            self._top = _make(self._base, self._name)
+        except OSError:
+            self._base = -1
+            return
+        self._confined = _make(self._top, "confined")
+        self._privileged = _make(self._top, "privileged")
+        self.controllers = frozenset(_read(self._top, "cgroup.controllers").split()) & frozenset(_CONTROLLERS)
+        self._enable(self.controllers)
+        with contextlib.suppress(OSError):
+            program = sys_.bpf_load(_devices.PROGRAM_TYPE, _devices.program())
+            sys_.bpf_attach(self._confined, program, _devices.ATTACH_TYPE)
+            os.close(program)
+            self.devices_guarded = True
+
+    def _enable(self, controllers: frozenset[str]) -> None:
+        if not controllers:
+            return
+        text = " ".join(f"+{name}" for name in sorted(controllers))
+        for directory in (self._top, self._confined, self._privileged):
+            _write(directory, "cgroup.subtree_control", text)
+
+    def features(self) -> list[str]:
+        """What can be done: some of ``freeze``, ``memory``, ``cpu``, ``pids``."""
+        freeze = ["freeze"] if self._top >= 0 else []
+        return freeze + [name for name in _CONTROLLERS if name in self.controllers or name in self._v1_base]
+
+    def create(self, name: str, limits: LimitsRequest, *, privileged: bool) -> Group:
+        """Make a container's group, bounds set. Raises Failure where a bound cannot be had, OSError."""
+        parent = self._privileged if privileged else self._confined
+        group = Group(name, parent, _make(parent, name) if parent >= 0 else -1)
+        try:
+            self._limit(group, limits)
+        except BaseException:
+            self.remove(group)
+            raise
+        return group
+
+    def _limit(self, group: Group, limits: LimitsRequest) -> None:
+        pids = limits["pids"] or (DEFAULT_PIDS if "pids" in self.controllers else 0)
+        if pids:
+            self._set(group, "pids", {"pids.max": str(pids)}, {"pids.max": str(pids)})
+        if limits["memory"]:
+            text = str(limits["memory"])
+            group.limited = True
+            self._set(group, "memory", {"memory.max": text}, {"memory.limit_in_bytes": text})
+        if limits["cpu"]:
+            quota = max(1000, limits["cpu"] * _PERIOD // 1_000_000_000)
+            v1 = {"cpu.cfs_period_us": str(_PERIOD), "cpu.cfs_quota_us": str(quota)}
+            self._set(group, "cpu", {"cpu.max": f"{quota} {_PERIOD}"}, v1)
+
+    def _set(self, group: Group, controller: str, v2: dict[str, str], v1: dict[str, str]) -> None:
+        if controller not in self.controllers and controller not in self._v1_base:
+            self._enable_at_the_top(controller)
+        if controller in self.controllers:
+            for name, text in v2.items():
+                _write(group.fd, name, text)
+            return
+        if controller not in self._v1:
+            self._v1[controller] = _make(self._v1_base[controller], self._name)
+        directory = _make(self._v1[controller], group.name)
+        group.v1.append(self._v1[controller])
+        try:
+            for name, text in v1.items():
+                _write(directory, name, text)
+            entry = os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+            group.entered = (*group.entered, entry)
+        finally:
+            os.close(directory)
+
+    def _enable_at_the_top(self, controller: str) -> None:
+        complaint = f"this host offers no {controller} cgroup: the limit cannot be enforced"
+        if self._top < 0 or controller not in _read(self._base, "cgroup.controllers").split():
+            raise Failure(MISSING, complaint)
+        try:
+            _write(self._base, "cgroup.subtree_control", f"+{controller}")
+            self._enable(frozenset({controller}))
+        except OSError as error:
+            raise Failure(MISSING, f"{complaint} ({error.strerror})") from None
+        self.controllers |= {controller}
+
+    def oom_killed(self, group: Group) -> bool:
+        """Whether the kernel has killed a process of a container because of its memory bound."""
+        if not group.limited:
+            return False
+        if "memory" in self.controllers:
+            return _field(_read(group.fd, "memory.events"), "oom_kill") > 0
+        path = f"{group.name}/memory.oom_control"
+        return _field(_read(self._v1["memory"], path), "oom_kill") > 0
+
+    def remove(self, group: Group) -> bool:
+        """Remove a group whose processes have ended; False if it has to be tried again (``retry``)."""
+        group.close()
+        for parent in group.v1:
+            _remove_or_later(parent, group.name)
+        if group.parent >= 0 and not _remove_or_later(group.parent, group.name):
+            self._leftover.append(group)
+            return False
+        return True
+
+    def retry(self) -> bool:
+        """Try once more to remove what was still busy; True if nothing is left."""
+        left, self._leftover = self._leftover, []
+        for group in left:
+            self.remove(group)
+        return not self._leftover
+
+    def close(self) -> None:
+        """Remove everything that is ours; all containers have ended."""
+        self.retry()
+        for base in (self._base, *self._v1_base.values()):
+            if base >= 0:
+                _remove_old(base, self._name)
+
+
+def _make(parent: int, name: str) -> int:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o755, dir_fd=parent)
+    return os.open(name, _DIRECTORY, dir_fd=parent)
+
+
+def _remove_or_later(parent: int, name: str) -> bool:
+    """False if the kernel still counts a process that has just ended."""
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _remove_old(parent: int, name: str) -> None:
+    """Remove a directory of ours with all below: only empty groups, the kernel sees to that."""
+    try:
+        fd = os.open(name, _DIRECTORY, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    try:
+        with os.scandir(fd) as entries:
+            below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for child in below:
+            _remove_old(fd, child)
+    finally:
+        os.close(fd)
+    _remove_or_later(parent, name)
+
+
+def _read(directory: int, name: str) -> str:
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return os.read(fd, 1 << 16).decode()
+    finally:
+        os.close(fd)
+
+
+def _write(directory: int, name: str, text: str) -> None:
+    fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _field(text: str, name: str) -> int:
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0
+
+
+def freeze(group: Group, frozen: bool) -> None:
+    """Ask the kernel to stop, or resume, all of a container's processes; ``is_frozen`` says when it has."""
+    _write(group.fd, "cgroup.freeze", "1" if frozen else "0")
+
+
+def is_frozen(group: Group) -> bool:
+    """Whether every process of the container is stopped."""
+    return _field(_read(group.fd, "cgroup.events"), "frozen") > 0

@@ -1,0 +1,100 @@
+"""Who a container's process is: users and groups read from the container's own files.
+
+The files are parsed here, never asked for through the C library, which would load name services from the container
+into a process that still has the host's rights (CVE-2019-14271).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from bireme.launcher._protocol import INVALID, Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LARGEST = 1 << 20
+"""Bytes read of a passwd or group file."""
+_MOST = (1 << 32) - 2
+
+
+class Identity:
+    """Numbers, supplementary groups and home directory of a user."""
+
+    __slots__ = ("gid", "groups", "home", "uid")
+
+    def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.home = home
+
+
+def find(user: str, extra_groups: Sequence[str]) -> Identity:
+    """Look up ``""`` (root), ``uid``, ``name``, each with ``:gid`` or ``:group``, as Docker does.
+
+    Raises Failure if a name is unknown.
+    """
+    name, _, group = user.partition(":")
+    users = _rows("/etc/passwd", 7)
+    row = _user_row(users, name or "0")
+    if row is None:
+        uid, gid, home, login = _number(name, f"unable to find user {name}: no matching entries in passwd file"), 0, "/", ""
+    else:
+        uid, gid, home, login = int(row[2]), int(row[3]), row[5] or "/", row[0]
+    return _with_groups(uid, gid, home, login, group, extra_groups)
+
+
+def _with_groups(uid: int, gid: int, home: str, login: str, group: str, extra: Sequence[str]) -> Identity:
+    rows = _rows("/etc/group", 4) if group or login or extra else []
+    groups: list[int] = []
+    if group:
+        gid = _group_number(rows, group)
+    elif login:
+        groups = [int(row[2]) for row in rows if row[2].isdigit() and login in row[3].split(",")]
+    for name in extra:
+        groups.append(_group_number(rows, name))
+    return Identity(uid, gid, list(dict.fromkeys([gid, *groups])), home)
+
+
+def _user_row(rows: list[list[str]], name: str) -> list[str] | None:
+    for row in rows:
+        if name == row[0] and row[2].isdigit() and row[3].isdigit():
+            return row
+    for row in rows:
+        if name == row[2] and row[3].isdigit():
+            return row
+    return None
+
+
+def _group_number(rows: list[list[str]], name: str) -> int:
+    for row in rows:
+        if name == row[0] and row[2].isdigit():
+            return int(row[2])
+    return _number(name, f"unable to find group {name}: no matching entries in group file")
+
+
+def _number(text: str, complaint: str) -> int:
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()):
+        raise Failure(INVALID, complaint)
+    if int(text) > _MOST:
+        raise Failure(INVALID, f"uids and gids must be in range 0-{_MOST}: {text}")
+    return int(text)
+
+
+def _rows(path: str, fields: int) -> list[list[str]]:
+    """The rows of a passwd or group file that have all their fields; none if there is no such regular file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return []
+    try:
+        data = os.read(fd, _LARGEST) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    finally:
+        os.close(fd)
+    rows = [line.split(":") for line in data.decode("utf-8", "replace").splitlines()]
+    return [row for row in rows if len(row) >= fields]

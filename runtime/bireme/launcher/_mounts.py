@@ -1,0 +1,220 @@
+"""The mounts of a container, made by its own first process in its own mount namespace, never in the host's.
+
+Order, and why it is safe:
+
+1. Everything that comes from the host (volumes, single files) is taken hold of as a detached mount, by descriptor,
+   while the host's tree is still there.
+2. The root is mounted and pivoted to, the old one detached: from here on no path leads out.
+3. The kernel's file systems are mounted and masked by path. Nobody else can reach this root yet, and their places are
+   first checked to be plain directories, so no link of the image can redirect them.
+4. Volumes, which other containers write to at the same time, are attached last and by descriptor only (``_resolve``).
+   A place that turns out to lie in one of the kernel's file systems is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from bireme import _syscalls as sys_
+from bireme.launcher import _resolve
+from bireme.launcher._protocol import INVALID, Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bireme.launcher.requests import MountRequest, RootRequest
+
+_RO, _NOSUID, _NODEV, _NOEXEC = sys_.MS_RDONLY, sys_.MS_NOSUID, sys_.MS_NODEV, sys_.MS_NOEXEC
+_STRICT = _NOSUID | _NODEV | _NOEXEC
+_SILENT = sys_.MS_SILENT
+
+_DEVICES = (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9))
+_LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("pts/ptmx", "/dev/ptmx"),
+)
+MASKED_DIRECTORIES = ("/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/devices/virtual/powercap", "/sys/firmware")
+MASKED_FILES = (
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+)
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+class Held:
+    """A detached mount, and where it is to go."""
+
+    __slots__ = ("fd", "target")
+
+    def __init__(self, fd: int, target: str) -> None:
+        self.fd = fd
+        self.target = target
+
+
+def present(paths: Sequence[str]) -> tuple[str, ...]:
+    """Those of the paths that this kernel has: looked up once, not by every container."""
+    return tuple(path for path in paths if os.path.exists(path))
+
+
+def hold(mounts: list[MountRequest], *, nodev: bool) -> list[Held]:
+    """Take hold of what is to be mounted, while the host's tree can be seen."""
+    return [Held(_hold_one(mount, nodev=nodev), mount["target"]) for mount in mounts]
+
+
+def _hold_one(mount: MountRequest, *, nodev: bool) -> int:
+    fd = sys_.open_tree(mount["source"])
+    attributes = (sys_.MOUNT_ATTR_RDONLY if mount["read_only"] else 0) | (sys_.MOUNT_ATTR_NODEV if nodev else 0)
+    if attributes:
+        sys_.mount_setattr(fd, attr_set=attributes)
+    return fd
+
+
+def overlay_options(root: RootRequest) -> str:
+    """The options of an overlay mount; layers relative to their own directory, so that many fit into one page."""
+    layers = [*root["layers"]]
+    if not root["upper"]:
+        return "lowerdir=" + ":".join(reversed(layers))
+    options = f"lowerdir={':'.join(reversed(layers))},upperdir={root['upper']},workdir={root['work']},index=off"
+    return options + ",volatile" if root["volatile"] else options
+
+
+def enter_root(root: RootRequest, place: str, *, nodev: bool) -> None:
+    """Mount the root file system over ``place`` (any directory of the host) and make it ``/``; the old one is gone.
+
+    The working directory is ROOT before, ``/`` after.
+    """
+    if root["volatile"]:
+        _forget_volatile(root["work"])
+    os.chdir(root["layers_directory"])
+    flags = (_NODEV if nodev else 0) | (0 if root["upper"] else _RO)
+    options = overlay_options(root)
+    if len(options) > 4000:
+        raise Failure(INVALID, f"the image has too many layers ({len(root['layers'])}) for one overlay mount")
+    sys_.mount("overlay", place, "overlay", flags | _SILENT, options)
+    os.chdir(place)
+    sys_.pivot_root(".", ".")
+    sys_.umount(".")
+    os.chdir("/")
+
+
+def _forget_volatile(work: str) -> None:
+    """The mark of an earlier volatile mount, which would forbid the next one."""
+    try:
+        os.rmdir(f"{work}/work/incompat/volatile")
+    except FileNotFoundError:
+        return
+
+
+def mount_kernel_file_systems(shm_size: int, *, privileged: bool) -> None:
+    """``/proc``, ``/dev``, ``/sys`` with what belongs below them, as Docker's default has them."""
+    _need_directory("proc")
+    _need_directory("dev")
+    _need_directory("sys")
+    mount = sys_.mount
+    mount("proc", "/proc", "proc", _STRICT | _SILENT)
+    mount("tmpfs", "/dev", "tmpfs", _NOSUID | sys_.MS_STRICTATIME | _SILENT, "mode=755,size=65536k")
+    _fill_dev(shm_size)
+    read_only = 0 if privileged else _RO
+    mount("sysfs", "/sys", "sysfs", _STRICT | read_only | _SILENT)
+
+
+def _need_directory(name: str) -> None:
+    """``/name`` is a plain directory; made if missing. A link there would redirect the kernel's own file systems."""
+    try:
+        mode = os.lstat(f"/{name}").st_mode
+    except FileNotFoundError:
+        os.mkdir(f"/{name}", 0o755)
+        return
+    if not stat.S_ISDIR(mode):
+        raise Failure(INVALID, f"the image's /{name} is not a directory: nothing can be mounted there safely")
+
+
+def _fill_dev(shm_size: int) -> None:
+    for name, minor in _DEVICES:
+        os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(1, minor))
+    os.mknod("/dev/tty", stat.S_IFCHR | 0o666, os.makedev(5, 0))
+    for target, name in _LINKS:
+        os.symlink(target, name)
+    for name in ("pts", "shm", "mqueue"):
+        os.mkdir(f"/dev/{name}", 0o755)
+    options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
+    sys_.mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC | _SILENT, options)
+    sys_.mount("shm", "/dev/shm", "tmpfs", _STRICT | _SILENT, f"mode=1777,size={shm_size}")
+    sys_.mount("mqueue", "/dev/mqueue", "mqueue", _STRICT | _SILENT)
+
+
+def mount_cgroups(*, privileged: bool) -> None:
+    """The container's own cgroup as ``/sys/fs/cgroup``; to be called in its cgroup namespace."""
+    sys_.mount("cgroup", "/sys/fs/cgroup", "cgroup2", _STRICT | (0 if privileged else _RO) | _SILENT)
+
+
+def mask(directories: Sequence[str], files: Sequence[str], read_only: Sequence[str]) -> None:
+    """Hide or write-protect what Docker hides and write-protects. All below fresh mounts of the kernel's own."""
+    first = ""
+    for path in directories:
+        if first:
+            sys_.mount(first, path, None, sys_.MS_BIND)
+        else:
+            sys_.mount("tmpfs", path, "tmpfs", _RO | _STRICT | _SILENT, "size=0k,nr_inodes=2")
+            first = path
+    _check_null()
+    for path in files:
+        sys_.mount("/dev/null", path, None, sys_.MS_BIND)
+    for path in read_only:
+        sys_.mount(path, path, None, sys_.MS_BIND | sys_.MS_REC)
+        sys_.mount(None, path, None, sys_.MS_BIND | sys_.MS_REMOUNT | _RO | _STRICT)
+
+
+def _check_null() -> None:
+    """What masks must be the null device itself, whatever has happened to ``/dev`` (CVE-2025-31133)."""
+    found = os.lstat("/dev/null")
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
+        raise Failure(INVALID, "/dev/null of the container is not the null device")
+
+
+def attach(volumes: list[Held], files: list[Held]) -> None:
+    """Put the held mounts into their places, volumes in the order given, then the single files."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    forbidden = _kernel_devices()
+    taken = {held.target for held in volumes}
+    for held in volumes:
+        _attach_one(held, _resolve.open_directory(root, held.target), root, forbidden)
+    for held in files:
+        if held.target not in taken:
+            _attach_one(held, _resolve.open_file(root, held.target), root, forbidden)
+        os.close(held.fd)
+    os.close(root)
+
+
+def _attach_one(held: Held, place: int, root: int, forbidden: frozenset[int]) -> None:
+    found = os.fstat(place)
+    if found.st_dev in forbidden:
+        raise Failure(INVALID, f"cannot mount at {held.target}: that is inside /proc or /sys")
+    if os.path.samestat(found, os.fstat(root)):
+        raise Failure(INVALID, f"cannot mount at {held.target}: that is the root directory")
+    sys_.move_mount(held.fd, place)
+    os.close(place)
+
+
+def _kernel_devices() -> frozenset[int]:
+    """Device numbers of every file system at or below ``/proc`` and ``/sys``, the masks among them."""
+    found = {os.lstat(path).st_dev for path in ("/proc", "/sys", "/sys/fs/cgroup")}
+    found.update(os.lstat(path).st_dev for path in MASKED_DIRECTORIES if os.path.exists(path))
+    return frozenset(found)
+
+
+def make_root_read_only() -> None:
+    """Once every mount has its place: the root itself, not what is mounted in it."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    sys_.mount_setattr(root, attr_set=sys_.MOUNT_ATTR_RDONLY, recursive=False)
+    os.close(root)

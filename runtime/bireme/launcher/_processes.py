@@ -1,0 +1,109 @@
+"""What the launcher knows of each process it has cloned, and the pipes it gives to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bireme.launcher._cgroups import Group
+    from bireme.launcher.requests import ExitFacts, ProcessRequest
+
+STREAMS = ("stdin", "stdout", "stderr", "terminal")
+
+
+class Pipes:
+    """Both ends of a process's standard streams."""
+
+    __slots__ = ("inner", "outer")
+
+    def __init__(self, process: ProcessRequest) -> None:
+        self.inner = [-1, -1, -1]
+        """For the child: standard input, output, error."""
+        self.outer: dict[str, int] = {}
+        """For the engine, by name."""
+        try:
+            if process["stdin"] and not process["tty"]:
+                self.inner[0], self.outer["stdin"] = os.pipe()
+            if not process["tty"]:
+                self.outer["stdout"], self.inner[1] = os.pipe()
+                self.outer["stderr"], self.inner[2] = os.pipe()
+        except OSError:
+            self.close_inner()
+            close_all(self.outer)
+            raise
+
+    def close_inner(self) -> None:
+        """The child has its own copies."""
+        for fd in self.inner:
+            if fd >= 0:
+                os.close(fd)
+        self.inner = [-1, -1, -1]
+
+
+class Record:
+    """One process, from its clone until its exit has been told."""
+
+    __slots__ = (
+        "container",
+        "exit",
+        "exit_file",
+        "failure",
+        "freezing",
+        "frozen",
+        "group",
+        "host_pid",
+        "number",
+        "pid",
+        "pidfd",
+        "ready",
+        "request_id",
+        "result",
+        "started",
+        "status",
+        "streams",
+        "tty",
+    )
+
+    def __init__(self, number: int, request_id: int, container: str, pid: int, pidfd: int) -> None:
+        self.number = number
+        self.request_id = request_id
+        """Of the request still to be answered; 0 once it has been."""
+        self.container = container
+        self.pid = pid
+        """In the launcher's own numbering."""
+        self.pidfd = pidfd
+        self.host_pid = 0
+        self.status: socket.socket | None = None
+        """Where the child says how far it got; None once it has hung up."""
+        self.ready = False
+        self.failure: dict[str, str] | None = None
+        self.result: dict[str, object] | None = None
+        self.started = 0
+        """Nanoseconds since the epoch; 0 until the command has been executed."""
+        self.streams: dict[str, int] = {}
+        self.tty = False
+        self.group: Group | None = None
+        """Set for a container's first process."""
+        self.exit: ExitFacts | None = None
+        self.exit_file = ""
+        self.frozen = False
+        self.freezing = -1
+        """Descriptor of the events file that is watched for the freezer's answer."""
+
+    @property
+    def alive(self) -> bool:
+        """Not reaped yet."""
+        return self.pidfd >= 0
+
+    def close_streams(self) -> None:
+        """Let go of the launcher's own copies of the engine's ends."""
+        close_all(self.streams)
+
+
+def close_all(descriptors: dict[str, int]) -> None:
+    """Close and forget."""
+    for fd in descriptors.values():
+        os.close(fd)
+    descriptors.clear()

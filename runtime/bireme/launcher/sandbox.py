@@ -1,0 +1,182 @@
+"""The life of a cloned process until it is the container's command: what ``start`` and ``exec`` do in the child.
+
+Neither function returns: the process either becomes the command, or tells the launcher over the ``status`` socket
+what stood in the way, and ends. ``status`` is close-on-exec. The child says READY as its last act, so that end of
+file after it means executed, and end of file without it that the child was killed on the way.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+
+from bireme import _syscalls as sys_
+from bireme.launcher import _mounts, _program, _protocol, _terminal
+from bireme.launcher._protocol import DRIVER, INVALID, MISSING, Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from bireme.launcher.requests import ExecRequest, ProcessRequest, StartRequest
+
+READY, TERMINAL = "ready", "terminal"
+_INIT_PATH = "/sbin/docker-init"
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP_RUNNING = 0x41
+
+
+class Host:
+    """What every child needs to know of the launcher; made once."""
+
+    __slots__ = ("devices_guarded", "masked_directories", "masked_files", "mount_place", "read_only")
+
+    def __init__(self, mount_place: str, *, devices_guarded: bool) -> None:
+        self.mount_place = mount_place
+        self.devices_guarded = devices_guarded
+        self.masked_directories = _mounts.present(_mounts.MASKED_DIRECTORIES)
+        self.masked_files = _mounts.present(_mounts.MASKED_FILES)
+        self.read_only = _mounts.present(_mounts.READ_ONLY)
+
+
+class Child:
+    """What a clone is given besides its request."""
+
+    __slots__ = ("cgroup_files", "seccomp", "status", "stdio")
+
+    def __init__(
+        self, status: socket.socket, stdio: tuple[int, int, int], seccomp: bytes | None, cgroup_files: tuple[int, ...]
+    ) -> None:
+        self.status = status
+        self.stdio = stdio
+        """Pipe ends, -1 where the null device or the terminal is to be."""
+        self.seccomp = seccomp
+        self.cgroup_files = cgroup_files
+        """``cgroup.procs`` files of v1 hierarchies to enter."""
+
+
+def start(request: StartRequest, child: Child, host: Host) -> NoReturn:
+    """Become the first process of a container."""
+    _guarded(child, lambda: _start(request, child, host))
+
+
+def join(request: ExecRequest, child: Child, pidfd: int) -> NoReturn:
+    """Become one more process of the container whose first process is ``pidfd``; its pid namespace is entered."""
+    _guarded(child, lambda: _join(request["process"], child, pidfd))
+
+
+def _guarded(child: Child, become: Callable[[], NoReturn]) -> NoReturn:
+    try:
+        become()
+    except Failure as failure:
+        _report(child, failure.kind, failure.message)
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+        _report(child, DRIVER, f"{_where(error)}: {reason}")
+    except BaseException as error:
+        _report(child, DRIVER, f"{_where(error)}: {error!r}")
+    finally:
+        os._exit(127)
+
+
+def _where(error: BaseException) -> str:
+    """The step that failed: the function of this project that the error came out of, in words."""
+    name, trace = "set-up", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "bireme" in code.co_filename and not code.co_filename.endswith("_syscalls.py"):
+            name = code.co_name
+        trace = trace.tb_next
+    return name.strip("_<>").replace("_", " ")
+
+
+def _report(child: Child, kind: str, message: str) -> None:
+    _protocol.send(child.status, {"error": {"kind": kind, "message": message}})
+
+
+def _start(request: StartRequest, child: Child, host: Host) -> NoReturn:
+    process = request["process"]
+    nodev = not host.devices_guarded
+    os.setsid()
+    os.umask(0)
+    for fd in child.cgroup_files:
+        os.write(fd, b"0")
+    sys_.unshare(sys_.CLONE_NEWCGROUP)
+    root = request["root"]
+    volumes = _mounts.hold(root["mounts"], nodev=nodev)
+    files = _mounts.hold(root["files"], nodev=nodev)
+    if request["init"]:
+        files.append(_hold_init(request["init"]))
+    _mounts.enter_root(root, host.mount_place, nodev=nodev)
+    _mounts.mount_kernel_file_systems(request["shm_size"], privileged=request["privileged"])
+    if child.cgroup_files or host.devices_guarded:
+        _mounts.mount_cgroups(privileged=request["privileged"])
+    if not request["privileged"]:
+        _mounts.mask(host.masked_directories, host.masked_files, host.read_only)
+    _mounts.attach(volumes, files)
+    _network(request)
+    os.umask(0o022)
+    stdio = _stdio(process, child, console=True)
+    _program.make_working_directory(process["cwd"])
+    if request["read_only"]:
+        _mounts.make_root_read_only()
+    if request["init"]:
+        process["args"] = [_INIT_PATH, "--", *process["args"]]
+    _finish(process, child, stdio)
+
+
+def _hold_init(path: str) -> _mounts.Held:
+    try:
+        tree = sys_.open_tree(path)
+    except FileNotFoundError:
+        raise Failure(MISSING, f"--init needs {path}, which is missing: install the Debian package tini") from None
+    sys_.mount_setattr(tree, attr_set=sys_.MOUNT_ATTR_RDONLY)
+    return _mounts.Held(tree, _INIT_PATH)
+
+
+def _network(request: StartRequest) -> None:
+    socket.sethostname(request["hostname"])
+    if request["host_network"]:
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP_RUNNING))
+
+
+def _stdio(process: ProcessRequest, child: Child, *, console: bool) -> tuple[int, int, int]:
+    if not process["tty"]:
+        if -1 not in child.stdio:
+            return child.stdio
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        stdin, stdout, stderr = (null if fd < 0 else fd for fd in child.stdio)
+        return stdin, stdout, stderr
+    master, slave = _terminal.open_pair(process.get("rows", 0), process.get("columns", 0))
+    _protocol.send(child.status, {TERMINAL: True}, (master,))
+    os.close(master)
+    if console:
+        _terminal.bind_console(slave)
+    _terminal.adopt(slave)
+    return slave, slave, slave
+
+
+def _join(process: ProcessRequest, child: Child, pidfd: int) -> NoReturn:
+    namespaces = sys_.CLONE_NEWNS | sys_.CLONE_NEWNET | sys_.CLONE_NEWIPC | sys_.CLONE_NEWUTS | sys_.CLONE_NEWCGROUP
+    os.setsid()
+    for fd in child.cgroup_files:
+        os.write(fd, b"0")
+    sys_.setns(pidfd, namespaces)
+    os.umask(0o022)
+    stdio = _stdio(process, child, console=False)
+    if not os.path.isdir(process["cwd"]):
+        raise Failure(INVALID, f"the working directory {process['cwd']} does not exist in the container")
+    _finish(process, child, stdio)
+
+
+def _finish(process: ProcessRequest, child: Child, stdio: tuple[int, int, int]) -> NoReturn:
+    prepared = _program.prepare(process)
+    _program.take_stdio(stdio, prepared.identity.uid)
+    _program.become(prepared, child.seccomp, child.status.fileno())
+    _protocol.send(child.status, {READY: True})
+    _program.execute(prepared)
