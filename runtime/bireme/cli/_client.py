@@ -1,0 +1,159 @@
+"""The engine's API as calls: paths, queries, JSON, and its errors as ours."""
+
+from __future__ import annotations
+
+import json
+
+from bireme.cli._errors import ApiError, Unreachable
+from bireme.cli._http import Connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
+    from bireme.cli._http import Response
+
+API = "/v1.41"
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:")
+_JSON = (("Content-Type", "application/json"),)
+_TAR = (("Content-Type", "application/x-tar"),)
+_UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "tcp"))
+
+
+def quote(text: str) -> str:
+    """``text`` as a part of a URL's path. (``urllib.parse`` takes longer to import than this client to start.)"""
+    return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
+
+
+def query_string(query: Mapping[str, object] | None) -> str:
+    """``?a=1&b=x``; None and False leave a key out, True is 1, a list repeats it, a mapping goes as JSON."""
+    pairs: list[str] = []
+    for key, value in (query or {}).items():
+        for item in value if isinstance(value, list) else [value]:
+            if item is None or item is False:
+                continue
+            text = "1" if item is True else json.dumps(item) if isinstance(item, dict) else str(item)
+            pairs.append(f"{key}={quote(text).replace('/', '%2F').replace(':', '%3A')}")
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+class Client:
+    """Calls to one engine. ``connect`` makes a connection and, where that is wanted, the engine."""
+
+    def __init__(self, connect: Callable[[], socket.socket]) -> None:
+        self._connect = connect
+        self._idle: Connection | None = None
+        self._answered = False
+
+    def close(self) -> None:
+        """Close the connection that is kept between calls."""
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
+
+    def call(
+        self, method: str, path: str, query: Mapping[str, object] | None = None, body: object = None
+    ) -> bytes:
+        """One exchange; the whole body of the answer. Raises ApiError, Unreachable."""
+        connection = self._take()
+        data = None if body is None else json.dumps(body).encode()
+        response = self._exchange(connection, method, path, query, body=data, headers=_JSON if data else ())
+        answer = response.read()
+        self._check(response, answer)
+        self._idle = None if connection.closed else connection
+        return answer
+
+    def json(self, method: str, path: str, query: Mapping[str, object] | None = None, body: object = None) -> Any:
+        """One exchange; its answer decoded (None if empty). Raises ApiError, Unreachable."""
+        return decode(self.call(method, path, query, body))
+
+    def head(self, path: str, query: Mapping[str, object] | None = None) -> dict[str, str]:
+        """The headers that a GET would have. Raises ApiError, Unreachable."""
+        connection = self._take()
+        response = self._exchange(connection, "HEAD", path, query)
+        self._check(response, b"")
+        self._idle = None if connection.closed else connection
+        return response.headers
+
+    def open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        *,
+        upload: Iterable[bytes] | None = None,
+    ) -> Response:
+        """An exchange on a connection of its own, whose body is read as it comes. Raises ApiError, Unreachable."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = _TAR if upload is not None else _JSON if data else ()
+        connection = Connection(self._connect())
+        response = self._exchange(connection, method, path, query, body=data, upload=upload, headers=headers)
+        if response.status >= 400:
+            self._check(response, response.read())
+        return response
+
+    def hijack(
+        self, path: str, query: Mapping[str, object] | None = None, body: object = None
+    ) -> tuple[socket.socket, bytes]:
+        """Turn a connection into a stream to a process; the socket, and what has come already."""
+        data = None if body is None else json.dumps(body).encode()
+        connection = Connection(self._connect())
+        headers = (*(_JSON if data else ()), *_UPGRADE)
+        response = self._exchange(connection, "POST", path, query, body=data, headers=headers)
+        if response.status >= 400:
+            self._check(response, response.read())
+        return connection.hijacked()
+
+    def _take(self) -> Connection:
+        connection, self._idle = self._idle, None
+        return connection or Connection(self._connect())
+
+    def _exchange(
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None,
+        *,
+        body: bytes | None = None,
+        upload: Iterable[bytes] | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Response:
+        target = (path if path.startswith("/bireme/") else API + path) + query_string(query)
+        try:
+            return connection.request(method, target, body=body, upload=upload, headers=headers)
+        except ConnectionError as error:
+            raise Unreachable(f"the engine went away: {error.strerror}") from error
+
+    @staticmethod
+    def _check(response: Response, answer: bytes) -> None:
+        if response.status >= 400:
+            raise ApiError(response.status, _reason(response.status, answer))
+
+
+def decode(answer: bytes) -> Any:
+    """The JSON of an answer; None if it is empty. Raises Unreachable if it is no JSON."""
+    if not answer.strip():
+        return None
+    try:
+        return json.loads(answer)
+    except ValueError:
+        raise Unreachable(f"the engine's answer is not JSON: {answer[:60]!r}") from None
+
+
+def decode_stream(lines: Iterable[bytes]) -> Iterator[Any]:
+    """JSON values of a stream, one a line."""
+    for line in lines:
+        if line.strip():
+            yield decode(line)
+
+
+def _reason(status: int, answer: bytes) -> str:
+    try:
+        message = json.loads(answer)["message"]
+    except (ValueError, KeyError, TypeError):
+        message = answer.decode("utf-8", "replace").strip()
+    return str(message).strip() or f"HTTP status {status} without a reason"

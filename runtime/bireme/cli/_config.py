@@ -1,0 +1,211 @@
+"""The flags of ``run`` and ``create``, and the request body they make. Pure, but for the files they name."""
+
+from __future__ import annotations
+
+from bireme.cli._errors import ENGINE_ERROR, CliError, UsageError
+from bireme.cli._flags import INT, LIST, STRING, Flag
+from bireme.cli._values import (
+    check_environment,
+    check_label,
+    environment,
+    labels,
+    parse_bytes,
+    parse_cpus,
+    parse_restart,
+    parse_ulimit,
+)
+from bireme.cli._volumes import check_volume, check_volumes_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from bireme.cli._flags import Values
+
+PULL = ("always", "missing", "never")
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
+def _check_stream(text: str) -> None:
+    if text.lower() not in _STREAMS:
+        raise ValueError("valid streams are STDIN, STDOUT and STDERR")
+
+
+def _check_security(text: str) -> None:
+    name = text.partition("=")[0].partition(":")[0]
+    if name not in ("no-new-privileges", "seccomp", "apparmor", "label", "systempaths", "writable-cgroups"):
+        raise ValueError(f"invalid --security-opt: {text!r}")
+
+
+CREATE_FLAGS = (
+    Flag("attach", "a", LIST, "Attach to STDIN, STDOUT or STDERR", check=_check_stream),
+    Flag("cap-add", "", LIST, "Add Linux capabilities"),
+    Flag("cap-drop", "", LIST, "Drop Linux capabilities"),
+    Flag("cidfile", "", STRING, "Write the container ID to the file"),
+    Flag("cpus", "", "decimal", "Number of CPUs", check=parse_cpus),
+    Flag("domainname", "", STRING, "Container NIS domain name"),
+    Flag("entrypoint", "", STRING, "Overwrite the default ENTRYPOINT of the image"),
+    Flag("env", "e", LIST, "Set environment variables", check=check_environment),
+    Flag("env-file", "", LIST, "Read in a file of environment variables"),
+    Flag("expose", "", LIST, "Expose a port or a range of ports"),
+    Flag("group-add", "", LIST, "Add additional groups to join"),
+    Flag("hostname", "h", STRING, "Container host name"),
+    Flag("init", "", help="Run an init inside the container that forwards signals and reaps processes"),
+    Flag("interactive", "i", help="Keep STDIN open even if not attached"),
+    Flag("label", "l", LIST, "Set meta data on a container", check=check_label),
+    Flag("label-file", "", LIST, "Read in a line delimited file of labels"),
+    Flag("memory", "m", "bytes", "Memory limit", check=parse_bytes),
+    Flag("name", "", STRING, "Assign a name to the container"),
+    Flag("network", "", STRING, "Connect the container to a network: none (loopback only) or host"),
+    Flag("oom-score-adj", "", INT, "Tune host's OOM preferences (-1000 to 1000)"),
+    Flag("pids-limit", "", INT, "Tune container pids limit (set -1 for unlimited)"),
+    Flag("privileged", "", help="Give extended privileges to this container"),
+    Flag(
+        "pull", "", STRING, 'Pull image before running ("always", "missing", "never") (default "missing")',
+        default="missing",
+    ),
+    Flag("quiet", "q", help="Suppress the pull output"),
+    Flag("read-only", "", help="Mount the container's root filesystem as read only"),
+    Flag("restart", "", STRING, 'Restart policy to apply when a container exits (default "no")', check=parse_restart),
+    Flag("rm", "", help="Automatically remove the container and its volumes when it exits"),
+    Flag("security-opt", "", LIST, "Security Options", check=_check_security),
+    Flag("shm-size", "", "bytes", "Size of /dev/shm", check=parse_bytes),
+    Flag("stop-signal", "", STRING, "Signal to stop the container"),
+    Flag("stop-timeout", "", INT, "Timeout (in seconds) to stop a container"),
+    Flag("tty", "t", help="Allocate a pseudo-TTY"),
+    Flag("ulimit", "", "ulimit", "Ulimit options", repeatable=True, check=parse_ulimit),
+    Flag("user", "u", STRING, "Username or UID (format: <name|uid>[:<group|gid>])"),
+    Flag("volume", "v", LIST, "Make a volume at a path of the container", check=check_volume),
+    Flag(
+        "volumes-from", "", LIST, "Mount volumes from the specified container(s), CONTAINER[:ro|rw]",
+        check=check_volumes_from,
+    ),
+    Flag("workdir", "w", STRING, "Working directory inside the container"),
+)
+
+RUN_FLAGS = (
+    *CREATE_FLAGS,
+    Flag("detach", "d", help="Run container in background and print container ID"),
+    Flag("detach-keys", "", STRING, "Override the key sequence for detaching a container"),
+    Flag("sig-proxy", "", help="Proxy received signals to the process (default true)", default="true"),
+)
+
+
+def check_options(options: Values) -> None:
+    """Raises UsageError where flags contradict each other or a word is none of those allowed."""
+    if options.text("pull") not in PULL:
+        raise UsageError(
+            f"bireme: invalid pull option: '{options.text('pull')}': must be one of \"always\", \"missing\" or \"never\"",
+            ENGINE_ERROR,
+        )
+    if options.on("rm") and parse_restart(options.text("restart"))["Name"] != "no":
+        raise UsageError("bireme: conflicting options: cannot specify both --restart and --rm", ENGINE_ERROR)
+
+
+def attached(options: Values, detach: bool) -> dict[str, bool]:
+    """Which of the three streams this client takes part in."""
+    if detach:
+        return dict.fromkeys(_STREAMS, False)
+    named = {stream.lower() for stream in options.many("attach")}
+    if named:
+        return {stream: stream in named for stream in _STREAMS}
+    return {"stdin": options.on("interactive"), "stdout": True, "stderr": True}
+
+
+def create_body(
+    options: Values,
+    image: str,
+    words: list[str],
+    *,
+    streams: Mapping[str, bool],
+    environ: Mapping[str, str],
+    console: tuple[int, int] = (0, 0),
+) -> dict[str, Any]:
+    """The body of ``POST /containers/create``. Raises CliError for a file that cannot be read."""
+    try:
+        body = _container(options, image, words, streams, environ)
+    except OSError as error:
+        raise CliError(f"bireme: open {error.filename}: {error.strerror}", ENGINE_ERROR) from None
+    except ValueError as error:
+        raise CliError(f"bireme: {error}", ENGINE_ERROR) from None
+    host = _host(options)
+    if console != (0, 0):
+        host["ConsoleSize"] = list(console)
+    return {**body, "HostConfig": host}
+
+
+def _container(
+    options: Values, image: str, words: list[str], streams: Mapping[str, bool], environ: Mapping[str, str]
+) -> dict[str, Any]:
+    stdin_open = options.on("interactive") or streams["stdin"]
+    body: dict[str, Any] = {
+        "Image": image,
+        "Cmd": words or None,
+        "Env": environment(options.many("env-file"), options.many("env"), environ),
+        "Labels": labels(options.many("label-file"), options.many("label")),
+        "Volumes": {path: {} for path in options.many("volume")},
+        "ExposedPorts": {_port(text): {} for text in options.many("expose")},
+        "AttachStdin": streams["stdin"],
+        "AttachStdout": streams["stdout"],
+        "AttachStderr": streams["stderr"],
+        "Tty": options.on("tty"),
+        "OpenStdin": stdin_open,
+        "StdinOnce": stdin_open and streams["stdin"],
+        "Hostname": options.text("hostname"),
+        "Domainname": options.text("domainname"),
+        "User": options.text("user"),
+        "WorkingDir": options.text("workdir"),
+        "StopSignal": options.text("stop-signal"),
+        "StopTimeout": options.number("stop-timeout"),
+    }
+    body = {key: value for key, value in body.items() if value not in (None, "", False, [], {})}
+    if options.given("stop-timeout"):
+        body["StopTimeout"] = options.number("stop-timeout")
+    if options.given("entrypoint"):
+        # An empty text takes the image's entrypoint away; as a list of one empty text the API can say so.
+        body["Entrypoint"] = [options.text("entrypoint")]
+    return body
+
+
+def _port(text: str) -> str:
+    return text if "/" in text else f"{text}/tcp"
+
+
+def _host(options: Values) -> dict[str, Any]:
+    host: dict[str, Any] = {
+        "AutoRemove": options.on("rm"),
+        "CapAdd": options.many("cap-add"),
+        "CapDrop": options.many("cap-drop"),
+        "GroupAdd": options.many("group-add"),
+        "Init": options.on("init"),
+        "Memory": parse_bytes(options.text("memory") or "0"),
+        "NanoCpus": parse_cpus(options.text("cpus") or "0"),
+        "OomScoreAdj": options.number("oom-score-adj"),
+        "PidsLimit": options.number("pids-limit"),
+        "Privileged": options.on("privileged"),
+        "ReadonlyRootfs": options.on("read-only"),
+        "SecurityOpt": _security(options.many("security-opt")),
+        "ShmSize": parse_bytes(options.text("shm-size") or "0"),
+        "Ulimits": [parse_ulimit(text) for text in options.many("ulimit")],
+        "VolumesFrom": options.many("volumes-from"),
+    }
+    host = {key: value for key, value in host.items() if value not in (None, 0, False, [])}
+    host["NetworkMode"] = options.text("network") or "default"
+    host["RestartPolicy"] = parse_restart(options.text("restart"))
+    return host
+
+
+def _security(texts: list[str]) -> list[str]:
+    """A seccomp profile goes as its content. Raises CliError if its file cannot be read."""
+    result: list[str] = []
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name == "seccomp" and value not in ("unconfined", "builtin", "default", ""):
+            try:
+                with open(value, encoding="utf-8") as file:
+                    text = f"seccomp={file.read()}"
+            except (OSError, UnicodeDecodeError) as error:
+                raise CliError(f"bireme: opening seccomp profile ({value}) failed: {error}", ENGINE_ERROR) from None
+        result.append(text)
+    return result
