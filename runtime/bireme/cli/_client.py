@@ -53,9 +53,7 @@ class Client:
             self._idle.close()
             self._idle = None
 
-    def call(
-        self, method: str, path: str, query: Mapping[str, object] | None = None, body: object = None
-    ) -> bytes:
+    def call(self, method: str, path: str, query: Mapping[str, object] | None = None, body: object = None) -> bytes:
         """One exchange; the whole body of the answer. Raises ApiError, Unreachable."""
         connection = self._take()
         data = None if body is None else json.dumps(body).encode()

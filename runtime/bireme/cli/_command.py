@@ -61,7 +61,7 @@ class Command:
 
     def _count(self, count: int) -> str:
         least, most = self.least, self.most
-        if most is not None and least <= count <= most or most is None and count >= least:
+        if (most is not None and least <= count <= most) or (most is None and count >= least):
             return ""
         if most == 0:
             return "accepts no arguments"

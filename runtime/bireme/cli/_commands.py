@@ -59,10 +59,28 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         {
             **{
                 name: name
-                for name in (
-                    "attach cp create diff exec export kill logs pause rename restart rm run start stats stop top "
-                    "unpause update wait"
-                ).split()
+                for name in [
+                    "attach",
+                    "cp",
+                    "create",
+                    "diff",
+                    "exec",
+                    "export",
+                    "kill",
+                    "logs",
+                    "pause",
+                    "rename",
+                    "restart",
+                    "rm",
+                    "run",
+                    "start",
+                    "stats",
+                    "stop",
+                    "top",
+                    "unpause",
+                    "update",
+                    "wait",
+                ]
             },
             "inspect": "container inspect",
             "ls": "ps",

@@ -51,8 +51,8 @@ CREATE_FLAGS = (
     Flag("expose", "", LIST, "Expose a port or a range of ports"),
     Flag("group-add", "", LIST, "Add additional groups to join"),
     Flag("hostname", "h", STRING, "Container host name"),
-    Flag("init", "", help="Run an init inside the container that forwards signals and reaps processes"),
-    Flag("interactive", "i", help="Keep STDIN open even if not attached"),
+    Flag("init", "", summary="Run an init inside the container that forwards signals and reaps processes"),
+    Flag("interactive", "i", summary="Keep STDIN open even if not attached"),
     Flag("label", "l", LIST, "Set meta data on a container", check=check_label),
     Flag("label-file", "", LIST, "Read in a line delimited file of labels"),
     Flag("memory", "m", "bytes", "Memory limit", check=parse_bytes),
@@ -60,25 +60,31 @@ CREATE_FLAGS = (
     Flag("network", "", STRING, "Connect the container to a network: none (loopback only) or host"),
     Flag("oom-score-adj", "", INT, "Tune host's OOM preferences (-1000 to 1000)"),
     Flag("pids-limit", "", INT, "Tune container pids limit (set -1 for unlimited)"),
-    Flag("privileged", "", help="Give extended privileges to this container"),
+    Flag("privileged", "", summary="Give extended privileges to this container"),
     Flag(
-        "pull", "", STRING, 'Pull image before running ("always", "missing", "never") (default "missing")',
+        "pull",
+        "",
+        STRING,
+        'Pull image before running ("always", "missing", "never") (default "missing")',
         default="missing",
     ),
-    Flag("quiet", "q", help="Suppress the pull output"),
-    Flag("read-only", "", help="Mount the container's root filesystem as read only"),
+    Flag("quiet", "q", summary="Suppress the pull output"),
+    Flag("read-only", "", summary="Mount the container's root filesystem as read only"),
     Flag("restart", "", STRING, 'Restart policy to apply when a container exits (default "no")', check=parse_restart),
-    Flag("rm", "", help="Automatically remove the container and its volumes when it exits"),
+    Flag("rm", "", summary="Automatically remove the container and its volumes when it exits"),
     Flag("security-opt", "", LIST, "Security Options", check=_check_security),
     Flag("shm-size", "", "bytes", "Size of /dev/shm", check=parse_bytes),
     Flag("stop-signal", "", STRING, "Signal to stop the container"),
     Flag("stop-timeout", "", INT, "Timeout (in seconds) to stop a container"),
-    Flag("tty", "t", help="Allocate a pseudo-TTY"),
+    Flag("tty", "t", summary="Allocate a pseudo-TTY"),
     Flag("ulimit", "", "ulimit", "Ulimit options", repeatable=True, check=parse_ulimit),
     Flag("user", "u", STRING, "Username or UID (format: <name|uid>[:<group|gid>])"),
     Flag("volume", "v", LIST, "Make a volume at a path of the container", check=check_volume),
     Flag(
-        "volumes-from", "", LIST, "Mount volumes from the specified container(s), CONTAINER[:ro|rw]",
+        "volumes-from",
+        "",
+        LIST,
+        "Mount volumes from the specified container(s), CONTAINER[:ro|rw]",
         check=check_volumes_from,
     ),
     Flag("workdir", "w", STRING, "Working directory inside the container"),
@@ -86,9 +92,9 @@ CREATE_FLAGS = (
 
 RUN_FLAGS = (
     *CREATE_FLAGS,
-    Flag("detach", "d", help="Run container in background and print container ID"),
+    Flag("detach", "d", summary="Run container in background and print container ID"),
     Flag("detach-keys", "", STRING, "Override the key sequence for detaching a container"),
-    Flag("sig-proxy", "", help="Proxy received signals to the process (default true)", default="true"),
+    Flag("sig-proxy", "", summary="Proxy received signals to the process (default true)", default="true"),
 )
 
 
@@ -96,7 +102,7 @@ def check_options(options: Values) -> None:
     """Raises UsageError where flags contradict each other or a word is none of those allowed."""
     if options.text("pull") not in PULL:
         raise UsageError(
-            f"bireme: invalid pull option: '{options.text('pull')}': must be one of \"always\", \"missing\" or \"never\"",
+            f'bireme: invalid pull option: \'{options.text("pull")}\': must be one of "always", "missing" or "never"',
             ENGINE_ERROR,
         )
     if options.on("rm") and parse_restart(options.text("restart"))["Name"] != "no":

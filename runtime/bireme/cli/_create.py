@@ -37,7 +37,9 @@ def create_container(session: Session, options: Values, arguments: list[str], st
     return container
 
 
-def _create(session: Session, query: dict[str, Any], body: dict[str, Any], image: str, options: Values) -> dict[str, Any]:
+def _create(
+    session: Session, query: dict[str, Any], body: dict[str, Any], image: str, options: Values
+) -> dict[str, Any]:
     client = session.client
     try:
         return dict(client.json("POST", "/containers/create", query, body))
@@ -62,10 +64,13 @@ def _cidfile(path: str) -> Iterator[Any]:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except FileExistsError:
         raise CliError(
-            f"bireme: container ID file found, make sure the other container isn't running or delete {path}", ENGINE_ERROR
+            f"bireme: container ID file found, make sure the other container isn't running or delete {path}",
+            ENGINE_ERROR,
         ) from None
     except OSError as error:
-        raise CliError(f"bireme: failed to create the container ID file: {path}: {error.strerror}", ENGINE_ERROR) from None
+        raise CliError(
+            f"bireme: failed to create the container ID file: {path}: {error.strerror}", ENGINE_ERROR
+        ) from None
     try:
         yield lambda container: os.write(fd, container.encode())
     except BaseException:

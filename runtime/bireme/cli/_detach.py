@@ -23,7 +23,9 @@ def _key(text: str, word: str) -> int:
         return _CONTROLS[control]
     if len(word) == 1 and word.isascii():
         return ord(word)
-    raise CliError(f"invalid detach keys {text!r}: {word!r} is neither a character nor ctrl- and a letter or one of @[\\]^_", 125)
+    raise CliError(
+        f"invalid detach keys {text!r}: {word!r} is neither a character nor ctrl- and a letter or one of @[\\]^_", 125
+    )
 
 
 class KeyWatch:

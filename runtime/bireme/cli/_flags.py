@@ -35,14 +35,14 @@ class Flag:
     be given again. ``check`` raises ValueError with the reason why a value cannot be.
     """
 
-    __slots__ = ("check", "default", "help", "kind", "letter", "name", "repeatable")
+    __slots__ = ("check", "default", "kind", "letter", "name", "repeatable", "summary")
 
     def __init__(
         self,
         name: str,
         letter: str = "",
         kind: str = BOOL,
-        help: str = "",
+        summary: str = "",
         *,
         default: str = "",
         repeatable: bool = False,
@@ -51,7 +51,7 @@ class Flag:
         self.name = name
         self.letter = letter
         self.kind = kind
-        self.help = help
+        self.summary = summary
         self.default = default
         self.repeatable = repeatable or kind == LIST
         self.check = check

@@ -69,7 +69,7 @@ def _flag_lines(flags: Sequence[Flag]) -> list[str]:
     column = max(len(head) for head in heads) + 3
     lines: list[str] = []
     for head, flag in zip(heads, sorted(flags, key=lambda flag: flag.name), strict=True):
-        text = textwrap.wrap(flag.help, max(_WIDTH - column, 24)) or [""]
+        text = textwrap.wrap(flag.summary, max(_WIDTH - column, 24)) or [""]
         lines.append(f"{head:<{column}}{text[0]}".rstrip())
         lines += [" " * column + more for more in text[1:]]
     return lines

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from bireme.cli._flags import Values
 
 GLOBAL_FLAGS = (
-    Flag("debug", "D", help="Say what happens behind the scenes"),
+    Flag("debug", "D", summary="Say what happens behind the scenes"),
     Flag("driver", "", STRING, 'Driver of an engine that has to be started (default "native")'),
     Flag("host", "H", STRING, "Socket of a running engine, unix:///path"),
     Flag("root", "", STRING, 'Directory of containers, volumes and images (default "/var/lib/bireme")'),
     Flag("run-dir", "", STRING, 'Directory of the engine\'s socket and log (default "/run/bireme")'),
-    Flag("version", "v", help="Print version information and quit"),
+    Flag("version", "v", summary="Print version information and quit"),
 )
 
 
@@ -30,12 +30,12 @@ class Invocation:
 
     __slots__ = ("arguments", "command", "globals", "group", "help", "options")
 
-    def __init__(self, globals: Values) -> None:
-        self.globals = globals
+    def __init__(self, common: Values) -> None:
+        self.globals = common
         self.command: Command | None = None
         self.group = ""
         self.help = False
-        self.options: Values = globals
+        self.options: Values = common
         self.arguments: list[str] = []
 
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType
-    from typing import Any
+    from typing import Any, Self
 
     from bireme.cli._client import Client
 
@@ -42,7 +42,7 @@ class Handlers:
 
         self._former.append((signum, signal.signal(signum, handler)))
 
-    def __enter__(self) -> Handlers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

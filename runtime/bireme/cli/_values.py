@@ -80,7 +80,9 @@ def _iso_time(text: str) -> str:
     try:
         moment = datetime.fromisoformat(head + fraction[len(digits) :])
     except ValueError:
-        raise ValueError(f"invalid time {text!r}: give a date and time, seconds since 1970, or 10s, 5m, 1h30m ago") from None
+        raise ValueError(
+            f"invalid time {text!r}: give a date and time, seconds since 1970, or 10s, 5m, 1h30m ago"
+        ) from None
     return f"{int(moment.timestamp())}.{digits[:_LONGEST_NANOSECOND]:0<9}"
 
 
@@ -91,19 +93,22 @@ def parse_ulimit(text: str) -> dict[str, object]:
     try:
         if not name or not equals:
             raise ValueError
-        limit = {"Name": name, "Soft": int(soft), "Hard": int(hard if colon else soft)}
+        least, most = int(soft), int(hard if colon else soft)
     except ValueError:
         raise ValueError(f"invalid ulimit argument: {text}") from None
-    if limit["Hard"] != -1 and (limit["Soft"] == -1 or int(limit["Soft"]) > int(limit["Hard"])):
-        raise ValueError(f"ulimit soft limit must be less than or equal to hard limit: {limit['Soft']} > {limit['Hard']}")
-    return dict(limit)
+    if most != -1 and (least == -1 or least > most):
+        raise ValueError(f"ulimit soft limit must be less than or equal to hard limit: {least} > {most}")
+    return {"Name": name, "Soft": least, "Hard": most}
 
 
 def parse_restart(text: str) -> dict[str, object]:
     """``on-failure:3`` as the API has it. Raises ValueError."""
     name, colon, count = text.partition(":")
     if name not in ("", "no", "always", "unless-stopped", "on-failure"):
-        raise ValueError(f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'")
+        raise ValueError(
+            f"invalid restart policy: unknown policy '{name}'; "
+            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )
     if colon and name != "on-failure":
         raise ValueError("invalid restart policy: maximum retry count can only be used with 'on-failure'")
     if colon and not count.isdigit():

@@ -10,7 +10,8 @@ def client_version() -> str:
     version = getattr(bireme, "__version__", None)
     if isinstance(version, str):
         return version
-    from importlib.metadata import PackageNotFoundError, version as installed
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
 
     try:
         return installed("bireme")

@@ -8,17 +8,28 @@ from bireme.cli._format._errors import TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 TEXT, SPACE, FIELD, VARIABLE, NAME, NUMBER, STRING, SIGN, OPEN, CLOSE, END = (
-    "text", "space", "field", "variable", "name", "number", "string", "sign", "{{", "}}", "EOF",
+    "text",
+    "space",
+    "field",
+    "variable",
+    "name",
+    "number",
+    "string",
+    "sign",
+    "{{",
+    "}}",
+    "EOF",
 )
 
 _WORD = re.compile(
     r"""(?P<space>[ \t\r\n]+)
       | (?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)
       | (?P<char>'(?:[^'\\\n]|\\.)+')
-      | (?P<number>[+-]?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9][0-9_]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+))
+      | (?P<number>[+-]?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+
+          |[0-9][0-9_]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+))
       | (?P<field>\.[^\W\d]\w*)
       | (?P<variable>\$\w*)
       | (?P<name>[^\W\d]\w*)
@@ -79,7 +90,7 @@ def _skip_comment(source: str, position: int) -> tuple[int, bool]:
     raise TemplateError(f"template: :{_line(source, position)}: comment ends before closing delimiter")
 
 
-def _action(source: str, position: int) -> Iterator[Token]:
+def _action(source: str, position: int) -> Generator[Token, None, tuple[int, bool]]:
     """The tokens of one action; returns where it ends, and whether the text after it loses its leading space."""
     while True:
         if source.startswith("}}", position):

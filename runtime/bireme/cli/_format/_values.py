@@ -65,8 +65,7 @@ def number(value: float) -> str:
     """A float as Go prints it: the shortest digits, an exponent from 1e+21 on."""
     if value == int(value) and abs(value) < 1e21:
         return str(int(value))
-    digits = repr(value)
-    return digits if "e" not in digits else digits.replace("e-0", "e-0")
+    return repr(value)
 
 
 def to_json(value: object) -> str:
@@ -86,9 +85,18 @@ def _plain(value: object) -> object:
     return value
 
 
+_TYPES: dict[type, str] = {
+    bool: "bool",
+    int: "int",
+    float: "float64",
+    str: "string",
+    list: "[]interface {}",
+    dict: "map[string]interface {}",
+}
+
+
 def type_name(value: object) -> str:
     """What errors call a value's type."""
     if isinstance(value, Struct):
         return value.kind
-    names = {bool: "bool", int: "int", float: "float64", str: "string", list: "[]interface {}", dict: "map[string]interface {}"}
-    return "nil" if value is None else names.get(type(value), type(value).__name__)
+    return "nil" if value is None else _TYPES.get(type(value), type(value).__name__)

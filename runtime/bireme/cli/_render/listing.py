@@ -39,7 +39,7 @@ def _source(form: str, default: str) -> tuple[bool, str]:
         return False, "{{json .}}"
     if form in ("", _TABLE):
         return True, default
-    lined_up = form.startswith(f"{_TABLE} ") or form.startswith(f"{_TABLE}{{")
+    lined_up = form.startswith((f"{_TABLE} ", f"{_TABLE}{{"))
     source = form[len(_TABLE) :].strip(" ") if lined_up else form
     return lined_up, source.replace("\\t", "\t").replace("\\n", "\n")
 

@@ -1,4 +1,4 @@
-"""What moves containers through their lives, several at once: ``stop kill restart pause unpause rm wait rename update``."""
+"""What moves containers through their lives, several at once: from ``pause`` to ``rm``, and ``wait`` for the end."""
 
 from __future__ import annotations
 
@@ -120,30 +120,60 @@ COMMANDS = {
     command.name: command
     for command in (
         Command(
-            "stop", f"stop [OPTIONS] {_MANY}", "Stop one or more running containers", _stop_like("stop"),
-            flags=(_SIGNAL, _TIMEOUT, _TIME), least=1,
+            "stop",
+            f"stop [OPTIONS] {_MANY}",
+            "Stop one or more running containers",
+            _stop_like("stop"),
+            flags=(_SIGNAL, _TIMEOUT, _TIME),
+            least=1,
         ),
         Command(
-            "restart", f"restart [OPTIONS] {_MANY}", "Restart one or more containers", _stop_like("restart"),
-            flags=(_SIGNAL, _TIMEOUT, _TIME), least=1,
+            "restart",
+            f"restart [OPTIONS] {_MANY}",
+            "Restart one or more containers",
+            _stop_like("restart"),
+            flags=(_SIGNAL, _TIMEOUT, _TIME),
+            least=1,
         ),
-        Command("kill", f"kill [OPTIONS] {_MANY}", "Kill one or more running containers", kill, flags=(_SIGNAL,), least=1),
-        Command("pause", f"pause {_MANY}", "Pause all processes within one or more containers", _post("pause"), least=1),
         Command(
-            "unpause", f"unpause {_MANY}", "Unpause all processes within one or more containers", _post("unpause"), least=1
+            "kill", f"kill [OPTIONS] {_MANY}", "Kill one or more running containers", kill, flags=(_SIGNAL,), least=1
         ),
         Command(
-            "rm", f"rm [OPTIONS] {_MANY}", "Remove one or more containers", remove, least=1,
+            "pause", f"pause {_MANY}", "Pause all processes within one or more containers", _post("pause"), least=1
+        ),
+        Command(
+            "unpause",
+            f"unpause {_MANY}",
+            "Unpause all processes within one or more containers",
+            _post("unpause"),
+            least=1,
+        ),
+        Command(
+            "rm",
+            f"rm [OPTIONS] {_MANY}",
+            "Remove one or more containers",
+            remove,
+            least=1,
             flags=(
-                Flag("force", "f", help="Force the removal of a running container (uses SIGKILL)"),
-                Flag("volumes", "v", help="Remove the volumes of the container that nobody else holds"),
+                Flag("force", "f", summary="Force the removal of a running container (uses SIGKILL)"),
+                Flag("volumes", "v", summary="Remove the volumes of the container that nobody else holds"),
             ),
         ),
-        Command("wait", f"wait {_MANY}", "Block until one or more containers stop, then print their exit codes", wait, least=1),
+        Command(
+            "wait",
+            f"wait {_MANY}",
+            "Block until one or more containers stop, then print their exit codes",
+            wait,
+            least=1,
+        ),
         Command("rename", "rename CONTAINER NEW_NAME", "Rename a container", rename, least=2, most=2),
         Command(
-            "update", f"update [OPTIONS] {_MANY}", "Update configuration of one or more containers", update,
-            flags=_UPDATE_FLAGS, least=1,
+            "update",
+            f"update [OPTIONS] {_MANY}",
+            "Update configuration of one or more containers",
+            update,
+            flags=_UPDATE_FLAGS,
+            least=1,
         ),
     )
 }

@@ -78,9 +78,7 @@ def _start(client: Client, container: str) -> None:
 class _Foreground:
     """A container whose streams and signals are ours until it ends or the user detaches."""
 
-    def __init__(
-        self, client: Client, container: str, options: Values, streams: dict[str, bool], keys: bytes
-    ) -> None:
+    def __init__(self, client: Client, container: str, options: Values, streams: dict[str, bool], keys: bytes) -> None:
         self._client = client
         self._container = container
         self._streams = streams
