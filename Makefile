@@ -1,0 +1,40 @@
+# The first two are all a new user needs: `make demo`, as root, and `make test`.
+
+BIN := .venv/bin
+export PYTHON
+
+.PHONY: help demo test lint bench lock clean
+
+help:
+	@echo "make demo   install what is needed and show the three uses of data volumes, on real containers (root)"
+	@echo "make test   install what the tests need and run all checks (root; without it, what needs root is skipped)"
+	@echo "make lint   ruff and mypy alone"
+	@echo "make bench  containers a second, beside what else is installed (root)"
+	@echo "make lock   write requirements.lock anew"
+	@echo "make clean  remove .venv and all caches"
+
+demo:
+	@[ "$$(id -u)" = 0 ] || { echo "make demo: containers need root: sudo make demo" >&2; exit 1; }
+	@bash .ci/setup demo
+	@$(BIN)/python docs/demo.py
+
+test: lint
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint:
+	@bash .ci/setup test
+	@echo "ruff:"; $(BIN)/ruff check
+	@echo "mypy:"; $(BIN)/mypy
+
+bench:
+	@[ "$$(id -u)" = 0 ] || { echo "make bench: containers need root: sudo make bench" >&2; exit 1; }
+	@bash .ci/setup test
+	@$(BIN)/python bench/start.py --containers 200
+	@$(BIN)/python bench/actors.py
+
+lock:
+	@bash .ci/lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find actors runtime tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
