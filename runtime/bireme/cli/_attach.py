@@ -51,6 +51,10 @@ class Attachment:
             self._frames.end()
         return not self.detached
 
+    def close(self) -> None:
+        """Hang up; once ``run`` has ended it has been done."""
+        self._sock.close()
+
     def _turn(self) -> bool:
         """One round of polling; False once the output has ended."""
         going = True

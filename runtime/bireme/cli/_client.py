@@ -45,22 +45,23 @@ class Client:
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
         self._connect = connect
         self._idle: Connection | None = None
+        self._open: list[Connection] = []
         self._answered = False
 
     def close(self) -> None:
-        """Close the connection that is kept between calls."""
-        if self._idle is not None:
-            self._idle.close()
-            self._idle = None
+        """Close every connection, also those whose answers are not read to the end."""
+        for connection in self._open:
+            connection.close()
+        self._open.clear()
+        self._idle = None
 
     def call(self, method: str, path: str, query: Mapping[str, object] | None = None, body: object = None) -> bytes:
         """One exchange; the whole body of the answer. Raises ApiError, Unreachable."""
-        connection = self._take()
         data = None if body is None else json.dumps(body).encode()
-        response = self._exchange(connection, method, path, query, body=data, headers=_JSON if data else ())
+        connection, response = self._exchange(method, path, query, body=data, headers=_JSON if data else ())
         answer = response.read()
-        self._check(response, answer)
         self._idle = None if connection.closed else connection
+        self._check(response, answer)
         return answer
 
     def json(self, method: str, path: str, query: Mapping[str, object] | None = None, body: object = None) -> Any:
@@ -69,10 +70,9 @@ class Client:
 
     def head(self, path: str, query: Mapping[str, object] | None = None) -> dict[str, str]:
         """The headers that a GET would have. Raises ApiError, Unreachable."""
-        connection = self._take()
-        response = self._exchange(connection, "HEAD", path, query)
-        self._check(response, b"")
+        connection, response = self._exchange("HEAD", path, query)
         self._idle = None if connection.closed else connection
+        self._check(response, b"")
         return response.headers
 
     def open(
@@ -87,8 +87,7 @@ class Client:
         """An exchange on a connection of its own, whose body is read as it comes. Raises ApiError, Unreachable."""
         data = None if body is None else json.dumps(body).encode()
         headers = _TAR if upload is not None else _JSON if data else ()
-        connection = Connection(self._connect())
-        response = self._exchange(connection, method, path, query, body=data, upload=upload, headers=headers)
+        _, response = self._exchange(method, path, query, body=data, upload=upload, headers=headers, once=True)
         if response.status >= 400:
             self._check(response, response.read())
         return response
@@ -98,20 +97,23 @@ class Client:
     ) -> tuple[socket.socket, bytes]:
         """Turn a connection into a stream to a process; the socket, and what has come already."""
         data = None if body is None else json.dumps(body).encode()
-        connection = Connection(self._connect())
         headers = (*(_JSON if data else ()), *_UPGRADE)
-        response = self._exchange(connection, "POST", path, query, body=data, headers=headers)
+        connection, response = self._exchange("POST", path, query, body=data, headers=headers, once=True)
         if response.status >= 400:
             self._check(response, response.read())
+        self._open.remove(connection)
         return connection.hijacked()
 
-    def _take(self) -> Connection:
-        connection, self._idle = self._idle, None
-        return connection or Connection(self._connect())
+    def _connection(self, once: bool) -> Connection:
+        if not once and self._idle is not None:
+            connection, self._idle = self._idle, None
+            return connection
+        connection = Connection(self._connect(), once=once)
+        self._open = [known for known in self._open if not known.closed] + [connection]
+        return connection
 
     def _exchange(
         self,
-        connection: Connection,
         method: str,
         path: str,
         query: Mapping[str, object] | None,
@@ -119,12 +121,20 @@ class Client:
         body: bytes | None = None,
         upload: Iterable[bytes] | None = None,
         headers: tuple[tuple[str, str], ...] = (),
-    ) -> Response:
+        once: bool = False,
+    ) -> tuple[Connection, Response]:
         target = (path if path.startswith("/bireme/") else API + path) + query_string(query)
+        connection = self._connection(once)
         try:
-            return connection.request(method, target, body=body, upload=upload, headers=headers)
+            response = connection.request(method, target, body=body, upload=upload, headers=headers)
         except ConnectionError as error:
-            raise Unreachable(f"the engine went away: {error.strerror}") from error
+            if self._answered or upload is not None:
+                raise Unreachable(f"the engine went away: {error.strerror}") from error
+            # It was about to leave, idle, and has read nothing of this; the next connection finds or starts another.
+            self._answered = True
+            return self._exchange(method, path, query, body=body, headers=headers, once=once)
+        self._answered = True
+        return connection, response
 
     @staticmethod
     def _check(response: Response, answer: bytes) -> None:

@@ -53,35 +53,15 @@ VERBS: dict[str, tuple[str, str]] = {
 COMMON = ("run", "exec", "ps", "images", "version", "info")
 """The verbs that help lists first."""
 
+_CONTAINER_WORDS = (
+    "attach cp create diff exec export kill logs pause rename restart rm run start stats stop top unpause update wait"
+)
+
 GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "container": (
         "Manage containers",
         {
-            **{
-                name: name
-                for name in [
-                    "attach",
-                    "cp",
-                    "create",
-                    "diff",
-                    "exec",
-                    "export",
-                    "kill",
-                    "logs",
-                    "pause",
-                    "rename",
-                    "restart",
-                    "rm",
-                    "run",
-                    "start",
-                    "stats",
-                    "stop",
-                    "top",
-                    "unpause",
-                    "update",
-                    "wait",
-                ]
-            },
+            **{name: name for name in _CONTAINER_WORDS.split()},
             "inspect": "container inspect",
             "ls": "ps",
             "prune": "container prune",

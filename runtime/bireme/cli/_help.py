@@ -69,10 +69,14 @@ def _flag_lines(flags: Sequence[Flag]) -> list[str]:
     column = max(len(head) for head in heads) + 3
     lines: list[str] = []
     for head, flag in zip(heads, sorted(flags, key=lambda flag: flag.name), strict=True):
-        text = textwrap.wrap(flag.summary, max(_WIDTH - column, 24)) or [""]
+        text = _wrapped(flag.summary, max(_WIDTH - column, 24))
         lines.append(f"{head:<{column}}{text[0]}".rstrip())
         lines += [" " * column + more for more in text[1:]]
     return lines
+
+
+def _wrapped(summary: str, width: int) -> list[str]:
+    return [piece for line in summary.splitlines() for piece in textwrap.wrap(line, width)] or [""]
 
 
 def _flag_head(flag: Flag) -> str:

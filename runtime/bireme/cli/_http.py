@@ -121,15 +121,16 @@ class Response:
 
     def _end(self) -> None:
         self.finished = True
-        if self.headers.get("connection", "").lower() == "close":
+        if self._connection.once or self.headers.get("connection", "").lower() == "close":
             self._connection.close()
 
 
 class Connection:
-    """One connection, one request at a time."""
+    """One connection, one request at a time; with ``once`` it closes after the first answer."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, once: bool = False) -> None:
         self.sock = sock
+        self.once = once
         self.closed = False
         self._buffer = bytearray()
 

@@ -71,8 +71,9 @@ class Session:
 
 
 def say(text: str) -> None:
-    """One line of result."""
+    """One line of result, seen at once also through a pipe: several may take long."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def warn(text: str) -> None:

@@ -164,18 +164,3 @@ def labels(files: Iterable[str], given: Iterable[str]) -> dict[str, str]:
     """``NAME=value`` or ``NAME``, the files' first. Raises OSError, ValueError."""
     lines = [*(line for path in files for line in read_lines(path)), *given]
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
-
-
-def parse_filters(given: Iterable[str]) -> dict[str, dict[str, bool]]:
-    """``-f key=value`` as the API has it. Raises ValueError."""
-    filters: dict[str, dict[str, bool]] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"invalid filter '{text}': a filter is NAME=VALUE")
-        filters.setdefault(key.strip().lower(), {})[value.strip()] = True
-    return filters
-
-
-def check_filter(text: str) -> None:
-    parse_filters([text])

@@ -7,9 +7,18 @@ from bireme.cli._format import Struct, Template, TemplateError, align
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _TABLE = "table"
+
+PLAIN_FORMAT_HELP = """Format output using a custom template:
+'json':             Print in JSON format
+'TEMPLATE':         Print output using the given Go template."""
+FORMAT_HELP = """Format output using a custom template:
+'table':            Print output in table format with column headers (default)
+'table TEMPLATE':   Print output in table format using the given Go template
+'json':             Print in JSON format
+'TEMPLATE':         Print output using the given Go template."""
 
 
 class Row(Struct):
@@ -24,7 +33,7 @@ def render(form: str, default: str, titles: Mapping[str, str], rows: Iterable[Ro
     Raises CliError where the template is wrong or names a field that is not there.
     """
     lined_up, source = _source(form, default)
-    template = _parse(source)
+    template = parse_form(source)
     try:
         lines = [template.render(row) for row in rows]
         if not lined_up:
@@ -32,6 +41,16 @@ def render(form: str, default: str, titles: Mapping[str, str], rows: Iterable[Ro
         return align("".join(line + "\n" for line in [template.render_header(Row(titles)), *lines]))
     except TemplateError as error:
         raise CliError(f"failed to execute template: {error}") from None
+
+
+def render_each(form: str, values: Iterable[object]) -> Iterator[str]:
+    """``form`` applied to one value after the other, a line each as the values come. Raises CliError."""
+    template = parse_form("{{json .}}" if form == "json" else form)
+    for value in values:
+        try:
+            yield template.render(value) + "\n"
+        except TemplateError as error:
+            raise CliError(f"template parsing error: {error}") from None
 
 
 def _source(form: str, default: str) -> tuple[bool, str]:
@@ -44,7 +63,8 @@ def _source(form: str, default: str) -> tuple[bool, str]:
     return lined_up, source.replace("\\t", "\t").replace("\\n", "\n")
 
 
-def _parse(source: str) -> Template:
+def parse_form(source: str) -> Template:
+    """Raises CliError."""
     try:
         return Template(source)
     except TemplateError as error:

@@ -65,7 +65,7 @@ def remove(session: Session, options: Values, arguments: list[str]) -> int:
 
 def wait(session: Session, options: Values, arguments: list[str]) -> int:
     """Every wait is on the engine's books before the first is answered, so a container that goes is not missed."""
-    from bireme.cli.verbs.run import exit_status
+    from bireme.cli._foreground import exit_status
 
     status = 0
     answers: list[Response | CliError] = [_register(session, name) for name in arguments]

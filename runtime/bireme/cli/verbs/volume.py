@@ -1,0 +1,76 @@
+"""``volume ls`` and ``volume rm``: which volumes there are, who holds them, and the end of those nobody holds."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from bireme.cli._client import quote
+from bireme.cli._command import Command
+from bireme.cli._errors import ApiError, CliError
+from bireme.cli._filters import filter_flag, parse_filters
+from bireme.cli._flags import STRING, Flag
+from bireme.cli._render.listing import FORMAT_HELP, render
+from bireme.cli._render.volumes import TABLE, TITLES, volume_row
+from bireme.cli._session import say, warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bireme.cli._filters import filter_flag, parse_filters
+from bireme.cli._flags import Values
+    from bireme.cli._session import Session
+
+
+def listing(session: Session, options: Values, arguments: list[str]) -> int:
+    query = {"filters": parse_filters(options.many("filter")) or None}
+    answer = session.client.json("GET", "/volumes", query) or {}
+    for warning in answer.get("Warnings") or ():
+        warn(f"WARNING: {warning}")
+    now = time.time()
+    rows = sorted((volume_row(item, now=now) for item in answer.get("Volumes") or ()), key=lambda row: str(row["Name"]))
+    if options.on("quiet"):
+        for row in rows:
+            say(row["Name"])
+        return 0
+    sys.stdout.write(render(options.text("format"), TABLE, TITLES, rows))
+    return 0
+
+
+def remove(session: Session, options: Values, arguments: list[str]) -> int:
+    """With ``--force`` a volume that is not there is no failure."""
+    client, force = session.client, options.on("force")
+
+    def act(name: str) -> None:
+        if not name:
+            raise CliError("invalid volume: the name is empty")
+        try:
+            client.call("DELETE", f"/volumes/{quote(name)}", {"force": force})
+        except ApiError as error:
+            if error.code != 404 or not force:
+                raise
+
+    return session.each(arguments, act)
+
+
+COMMANDS = {
+    "volume ls": Command(
+        "volume ls",
+        "volume ls [OPTIONS]",
+        "List volumes",
+        listing,
+        flags=(
+            filter_flag("f", 'Provide filter values (e.g. "dangling=true")'),
+            Flag("format", "", STRING, FORMAT_HELP),
+            Flag("quiet", "q", summary="Only display volume names"),
+        ),
+        most=0,
+    ),
+    "volume rm": Command(
+        "volume rm",
+        "volume rm [OPTIONS] VOLUME [VOLUME...]",
+        "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
+        remove,
+        flags=(Flag("force", "f", summary="Force the removal of one or more volumes"),),
+        least=1,
+    ),
+}
