@@ -1,4 +1,4 @@
-"""The JSON of ``inspect``, ``info``, ``version`` and ``events`` as templates see it: Go's structs, maps and lists. Pure.
+"""The JSON of ``inspect``, ``info``, ``version`` and ``events`` as templates see it: structs, maps, lists. Pure.
 
 Docker's templates run over Go's values: an object with fixed fields is a struct, where an unknown field is an error;
 labels and the like are maps, where it is no value; and ``null`` in a list's or a map's place is an empty one.

@@ -17,8 +17,7 @@ from bireme.cli._values import parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bireme.cli._filters import filter_flag, parse_filters
-from bireme.cli._flags import Values
+    from bireme.cli._flags import Values
     from bireme.cli._session import Session
 
 

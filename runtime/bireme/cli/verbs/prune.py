@@ -12,8 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from bireme.cli._filters import filter_flag, parse_filters
-from bireme.cli._flags import Values
+    from bireme.cli._flags import Values
     from bireme.cli._session import Session
 
 _SURE = "Are you sure you want to continue?"

@@ -14,8 +14,7 @@ from bireme.cli._session import say, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bireme.cli._filters import filter_flag, parse_filters
-from bireme.cli._flags import Values
+    from bireme.cli._flags import Values
     from bireme.cli._session import Session
 
 
