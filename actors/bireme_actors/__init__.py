@@ -21,7 +21,7 @@ from bireme_actors._errors import (
     Unsupported,
 )
 from bireme_actors._lifecycle import IllegalTransition
-from bireme_actors._messages import Exec, Kill, Pause, Reconfigure, Remove, Resize, Restart, Start, Stop, Unpause
+from bireme_actors._messages import Ask, Exec, Kill, Pause, Reconfigure, Remove, Resize, Restart, Start, Stop, Unpause
 from bireme_actors._model import (
     ContainerConfig,
     ContainerId,
@@ -71,6 +71,7 @@ from bireme_actors._waiting import Watch
 __all__ = [
     "STOP_SECONDS",
     "ActorStopped",
+    "Ask",
     "BiremeError",
     "ByteSink",
     "ByteSource",

@@ -1,7 +1,7 @@
 """The actor: one task, one mailbox, state that nobody else touches.
 
-Theory of operation. ``handle`` is an ordinary function, not a coroutine: a message is handled to its end before the next
-is looked at, and no handler can block the mailbox. Anything slow is a *child task* (``spawn``) in the actor's own
+Theory of operation. ``handle`` is an ordinary function, not a coroutine: a message is handled to its end before the
+next is looked at, and no handler can block the mailbox. Anything slow is a *child task* (``spawn``) in the actor's own
 nursery, which reports back with a message of its own. So a ``kill`` never waits behind a ``stop``.
 
 An actor ends when it calls ``stop`` (its children are cancelled), when it is cancelled, or when it crashes: an

@@ -163,6 +163,8 @@ class ContainerConfig:
     restart: RestartPolicy = RestartPolicy()
     security: Security = Security()
     limits: Limits = Limits()
+    ephemeral: bool = False
+    """Made by a program whose runtime removes what it has made (``on_exit="remove"``), also after a crash of it."""
     extra: Mapping[str, object] = field(default_factory=dict)
     """JSON that the API only hands back (attach flags, exposed ports, log configuration)."""
 

@@ -42,6 +42,10 @@ class Registry(Generic[T]):
         self._names[name] = container
         self._name_of[container] = name
 
+    def has_name(self, name: str) -> bool:
+        """Whether the name is taken, also by a container that is still being made."""
+        return name in self._names
+
     def admit(self, container: ContainerId, item: T) -> None:
         """The container exists from now on; its name has been reserved."""
         self._items[container] = item

@@ -1,0 +1,274 @@
+"""The ports in memory: what the core needs of the outside, without an outside.
+
+All of them meet the same ``Faults``, so that a test says in one place what goes wrong, how long things take, and where
+the machine stops. They outlive a supervisor, as disks and detached launchers do: open another one on the same fakes
+and adopt what they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import trio
+
+from bireme_actors._errors import NotFound, StorageError
+from bireme_actors._model import (
+    ContainerConfig,
+    ContainerId,
+    ContainerRecord,
+    ContainerState,
+    Event,
+    Nanoseconds,
+    VolumeId,
+    new_id,
+)
+from bireme_actors._supervisor import Ports
+from bireme_actors.testing._faults import Faults
+from bireme_actors.testing._process import FakeProcess
+from bireme_actors.testing._programs import begin
+
+EPOCH = 1_700_000_000_000_000_000
+"""Wall-clock time at zero of trio's clock, in nanoseconds."""
+
+
+def virtual_time() -> Nanoseconds:
+    """A ``Clock`` that goes as trio's clock does, so that it is virtual where that is."""
+    return EPOCH + int(trio.current_time() * 1e9)
+
+
+class FakeDriver:
+    """A ``ContainerDriver``. ``processes`` has the newest one of each container until ``cleanup``."""
+
+    def __init__(self, faults: Faults, name: str = "native") -> None:
+        self.name = name
+        self.processes: dict[ContainerId, FakeProcess] = {}
+        self._faults = faults
+        self._pid = 1000
+
+    async def start(self, config: ContainerConfig) -> FakeProcess:
+        """See ``ContainerDriver.start``."""
+        return await self._faults.perform("driver.start", config.id, lambda: self._start(config))
+
+    async def adopt(self, config: ContainerConfig) -> FakeProcess | None:
+        """See ``ContainerDriver.adopt``."""
+        return await self._faults.perform("driver.adopt", config.id, lambda: self.processes.get(config.id))
+
+    async def cleanup(self, config: ContainerConfig) -> None:
+        """See ``ContainerDriver.cleanup``."""
+        await self._faults.perform("driver.cleanup", config.id, lambda: self.processes.pop(config.id, None))
+
+    def lose_all(self) -> None:
+        """The host has been restarted: nothing runs, and how it ended nobody knows."""
+        self.processes.clear()
+
+    def _start(self, config: ContainerConfig) -> FakeProcess:
+        self._pid += 100
+        process = FakeProcess(config.process(), self._pid, virtual_time, self._faults)
+        process.begin = begin
+        begin(process)
+        self.processes[config.id] = process
+        return process
+
+
+class MemoryVolumes:
+    """A ``VolumeStore``. ``staged`` and ``placed`` map each volume to what it was made with."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.staged: dict[VolumeId, Nanoseconds] = {}
+        self.placed: dict[VolumeId, Nanoseconds] = {}
+        self._faults = faults
+
+    async def create(self, volume: VolumeId, config: ContainerConfig, destination: str) -> None:
+        """See ``VolumeStore.create``."""
+        await self._faults.perform("volumes.create", volume, lambda: self._create(volume))
+
+    async def commit(self, volume: VolumeId) -> None:
+        """See ``VolumeStore.commit``."""
+        await self._faults.perform("volumes.commit", volume, lambda: self._commit(volume))
+
+    async def remove(self, volume: VolumeId) -> None:
+        """See ``VolumeStore.remove``."""
+        await self._faults.perform("volumes.remove", volume, lambda: self._remove(volume))
+
+    def path(self, volume: VolumeId) -> str:
+        """See ``VolumeStore.path``."""
+        return f"/memory/volumes/{volume}"
+
+    def list(self) -> Iterable[tuple[VolumeId, Nanoseconds]]:
+        """See ``VolumeStore.list``."""
+        return list(self.placed.items())
+
+    def _create(self, volume: VolumeId) -> None:
+        self.staged[volume] = virtual_time()
+
+    def _commit(self, volume: VolumeId) -> None:
+        if volume in self.staged:
+            self.placed[volume] = self.staged.pop(volume)
+        elif volume not in self.placed:
+            raise StorageError(f"volume {volume} is not there: it cannot take its place")
+
+    def _remove(self, volume: VolumeId) -> None:
+        self.staged.pop(volume, None)
+        self.placed.pop(volume, None)
+
+
+class MemoryRootfs:
+    """A ``RootfsStore``."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.layers: set[ContainerId] = set()
+        self._faults = faults
+
+    async def create(self, config: ContainerConfig) -> None:
+        """See ``RootfsStore.create``."""
+        await self._faults.perform("rootfs.create", config.id, lambda: self.layers.add(config.id))
+
+    async def remove(self, container: ContainerId) -> None:
+        """See ``RootfsStore.remove``."""
+        await self._faults.perform("rootfs.remove", container, lambda: self.layers.discard(container))
+
+
+class MemoryRecords:
+    """A ``RecordStore``. Writing what is not there is a StorageError, so that nothing removed can come back."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.records: dict[ContainerId, ContainerRecord] = {}
+        self._faults = faults
+
+    async def create(self, config: ContainerConfig) -> None:
+        """See ``RecordStore.create``."""
+        await self._faults.perform("records.create", config.id, lambda: self._create(config))
+
+    async def update(self, config: ContainerConfig) -> None:
+        """See ``RecordStore.update``."""
+        await self._faults.perform("records.update", config.id, lambda: self._replace(config.id, config=config))
+
+    async def save_state(self, container: ContainerId, state: ContainerState) -> None:
+        """See ``RecordStore.save_state``."""
+        await self._faults.perform("records.save_state", container, lambda: self._replace(container, state=state))
+
+    async def remove(self, container: ContainerId) -> None:
+        """See ``RecordStore.remove``."""
+        await self._faults.perform("records.remove", container, lambda: self.records.pop(container, None))
+
+    def load(self) -> Iterable[ContainerRecord]:
+        """See ``RecordStore.load``."""
+        return list(self.records.values())
+
+    def _create(self, config: ContainerConfig) -> None:
+        self.records[config.id] = ContainerRecord(config, ContainerState())
+
+    def _replace(self, container: ContainerId, **changes: ContainerConfig | ContainerState) -> None:
+        if container not in self.records:
+            raise StorageError(f"container {container} has no record: nothing can be written to it")
+        self.records[container] = replace(self.records[container], **changes)  # type: ignore[arg-type]  # by field name
+
+
+class MemoryLog:
+    """An ``OutputLog``: ``entries`` are (stream, data), ``runs`` counts the ends."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, bytes]] = []
+        self.runs = 0
+
+    def append(self, stream: str, data: bytes) -> None:
+        """See ``OutputLog.append``."""
+        self.entries.append((stream, data))
+
+    def end(self) -> None:
+        """See ``OutputLog.end``."""
+        self.runs += 1
+
+    def output(self, stream: str = "stdout") -> bytes:
+        """All of one stream."""
+        return b"".join(data for name, data in self.entries if name == stream)
+
+
+class MemoryLogs:
+    """A ``LogStore``. ``opened`` are the logs that have not been closed."""
+
+    def __init__(self) -> None:
+        self.opened: dict[ContainerId, MemoryLog] = {}
+
+    def open_log(self, container: ContainerId) -> MemoryLog:
+        """See ``LogStore.open_log``."""
+        return self.opened.setdefault(container, MemoryLog())
+
+    def close_log(self, container: ContainerId) -> None:
+        """See ``LogStore.close_log``."""
+        self.opened.pop(container, None)
+
+
+class EventRecorder:
+    """An ``EventSink`` that keeps everything."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        """See ``EventSink.emit``."""
+        self.events.append(event)
+
+    def actions(self, subject: str) -> list[str]:
+        """What has happened to one container or volume, in order."""
+        return [event.action for event in self.events if event.id == subject]
+
+
+@dataclass
+class Fakes:
+    """One of each, on the same faults."""
+
+    faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        self.driver = FakeDriver(self.faults)
+        self.volumes = MemoryVolumes(self.faults)
+        self.rootfs = MemoryRootfs(self.faults)
+        self.records = MemoryRecords(self.faults)
+        self.logs = MemoryLogs()
+        self.events = EventRecorder()
+
+    def ports(self) -> Ports:
+        """For ``open_supervisor``."""
+        return Ports(
+            drivers={self.driver.name: self.driver},
+            volumes=self.volumes,
+            rootfs=self.rootfs,
+            records=self.records,
+            logs=self.logs,
+            events=self.events,
+            clock=virtual_time,
+        )
+
+    def process(self, container: str) -> FakeProcess:
+        """The newest process of a container. Raises NotFound."""
+        try:
+            return self.driver.processes[ContainerId(container)]
+        except KeyError:
+            raise NotFound(f"container {container} has no process") from None
+
+    def leftovers(self) -> list[str]:
+        """What is still there: processes, volumes, layers, records, logs; a line each."""
+        return [
+            *(f"process of {container}: {process}" for container, process in self.driver.processes.items()),
+            *(f"staged volume {volume}" for volume in self.volumes.staged),
+            *(f"volume {volume}" for volume in self.volumes.placed),
+            *(f"layer of {container}" for container in self.rootfs.layers),
+            *(f"record of {container}" for container in self.records.records),
+            *(f"log of {container}" for container in self.logs.opened),
+        ]
+
+
+def sample_config(*args: str, name: str = "", **changes: object) -> ContainerConfig:
+    """A container's configuration, with a fresh identifier, that runs ``args`` (default ``app``)."""
+    container = ContainerId(new_id())
+    config = ContainerConfig(
+        id=container,
+        name=name or f"c-{container[:12]}",
+        created=virtual_time(),
+        image="busybox:latest",
+        image_id="sha256:" + "0" * 64,
+        args=args or ("app",),
+    )
+    return replace(config, **changes)  # type: ignore[arg-type]  # by field name
