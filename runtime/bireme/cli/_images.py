@@ -10,7 +10,7 @@ from bireme.cli._errors import CliError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, TextIO
 
     from bireme.cli._client import Client
 
@@ -24,17 +24,17 @@ def split_reference(reference: str) -> tuple[str, str]:
     return (head, tag) if colon and "/" not in tag else (reference, "")
 
 
-def pull(client: Client, reference: str, *, quiet: bool) -> None:
+def pull(client: Client, reference: str, *, quiet: bool, out: TextIO | None = None) -> None:
     """Ask the engine to fetch an image; its progress goes to standard error. Raises CliError with its reason."""
     name, tag = split_reference(reference)
     response = client.open("POST", "/images/create", {"fromImage": name, "tag": tag or "latest"})
-    show_progress(response.lines(), quiet=quiet)
+    show_progress(response.lines(), quiet=quiet, out=out)
 
 
-def show_progress(lines: Iterable[bytes], *, quiet: bool) -> list[dict[str, Any]]:
-    """Show a progress stream on standard error; its values come back. Raises CliError with an error it carries."""
+def show_progress(lines: Iterable[bytes], *, quiet: bool, out: TextIO | None = None) -> list[dict[str, Any]]:
+    """Show a progress stream (on standard error); its values come back. Raises CliError with an error it carries."""
     values: list[dict[str, Any]] = []
-    board = _Board(sys.stderr.isatty() and not quiet)
+    board = _Board(out or sys.stderr)
     for value in decode_stream(lines):
         if not isinstance(value, dict):
             continue
@@ -52,8 +52,9 @@ def show_progress(lines: Iterable[bytes], *, quiet: bool) -> list[dict[str, Any]
 class _Board:
     """One line for what is under way, rewritten on a terminal; elsewhere only what is final."""
 
-    def __init__(self, terminal: bool) -> None:
-        self._terminal = terminal
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._terminal = out.isatty()
         self._width = 0
 
     def show(self, value: dict[str, Any]) -> None:
@@ -70,9 +71,9 @@ class _Board:
 
     def _write(self, text: str) -> None:
         if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-        sys.stderr.write(text)
-        sys.stderr.flush()
+            self._out.write("\r" + " " * self._width + "\r")
+        self._out.write(text)
+        self._out.flush()
         self._width = 0 if text.endswith("\n") else len(text)
 
 
