@@ -71,8 +71,8 @@ FLOORS: tuple[frozenset[str], ...] = (
 
 TRIO_OF_ACTORS = frozenset({
     "BrokenResourceError", "Cancelled", "CancelScope", "ClosedResourceError", "EndOfChannel", "Event", "Lock",
-    "MemoryReceiveChannel", "MemorySendChannel", "Nursery", "TaskStatus", "WouldBlock", "current_time", "lowlevel.checkpoint",
-    "move_on_after", "open_memory_channel", "open_nursery", "sleep", "sleep_forever",
+    "MemoryReceiveChannel", "MemorySendChannel", "Nursery", "TaskStatus", "WouldBlock", "current_time",
+    "lowlevel.checkpoint", "move_on_after", "open_memory_channel", "open_nursery", "sleep", "sleep_forever",
 })  # fmt: skip
 """No file, process, signal, socket or thread: the actors run on a virtual clock, anywhere."""
 
