@@ -44,7 +44,7 @@ RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x8, 0x10
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-CLONE_PIDFD = 0x1000
+CLONE_PIDFD, CLONE_PARENT = 0x1000, 0x8000
 CLONE_INTO_CGROUP = 0x200000000
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME = 1, 4, 8, 15
@@ -117,8 +117,10 @@ def mount_setattr(
 def openat2(directory: int, path: str, flags: int, *, resolve: int, mode: int = 0) -> int:
     """openat2(2) (Linux 5.6), close-on-exec. With RESOLVE_IN_ROOT, EAGAIN (a rename raced) is tried again."""
     how = ctypes.create_string_buffer(struct.pack("=3Q", flags | os.O_CLOEXEC, mode, resolve), 24)
+    name = os.fsencode(path)
+    fd = -1
     for _ in range(64):
-        fd = _syscall(_OPENAT2, _long(directory), os.fsencode(path), how, _long(24))
+        fd = _syscall(_OPENAT2, _long(directory), name, how, _long(24))
         if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
             break
     return _check(fd, path)
@@ -130,8 +132,9 @@ def clone3(flags: int, *, cgroup: int | None = None) -> tuple[int, int]:
     Only for a process with one thread. The child shares no memory; of Python's fork hooks none runs.
     """
     pidfd = ctypes.c_int(-1)
+    exit_signal = 0 if flags & CLONE_PARENT else 17
     flags |= CLONE_PIDFD | (CLONE_INTO_CGROUP if cgroup is not None else 0)
-    fields = (flags, ctypes.addressof(pidfd), 0, 0, 17, 0, 0, 0, 0, 0, cgroup or 0)
+    fields = (flags, ctypes.addressof(pidfd), 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup or 0)
     arguments = ctypes.create_string_buffer(struct.pack("=11Q", *fields), 88)
     pid = _check(_syscall(_CLONE3, arguments, _long(88)))
     return pid, pidfd.value if pid else -1
@@ -150,6 +153,12 @@ def unshare(flags: int) -> None:
 def prctl(option: int, second: int = 0, third: int = 0) -> int:
     """prctl(2)."""
     return _check(_libc.prctl(option, ctypes.c_ulong(second), ctypes.c_ulong(third), _long(0), _long(0)))
+
+
+def set_name(name: str) -> None:
+    """The process's name as ``ps`` shows it, at most 15 bytes."""
+    text = ctypes.create_string_buffer(os.fsencode(name)[:15])
+    prctl(PR_SET_NAME, ctypes.addressof(text))
 
 
 def capget() -> tuple[int, int, int]:

@@ -27,6 +27,8 @@ from bireme.launcher._protocol import MISSING, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bireme.launcher.requests import LimitsRequest
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -72,12 +74,12 @@ class Cgroups:
         self.controllers: frozenset[str] = frozenset()
         self.devices_guarded = False
         self._leftover: list[Group] = []
+        remove_all([v2, *v1.values()], name)
         if v2 >= 0:
             self._make_top()
 
     def _make_top(self) -> None:
         try:
-            _remove_old(self._base, self._name)
             self._top = _make(self._base, self._name)
         except OSError:
             self._base = -1
@@ -187,9 +189,14 @@ class Cgroups:
     def close(self) -> None:
         """Remove everything that is ours; all containers have ended."""
         self.retry()
-        for base in (self._base, *self._v1_base.values()):
-            if base >= 0:
-                _remove_old(base, self._name)
+        remove_all([self._base, *self._v1_base.values()], self._name)
+
+
+def remove_all(bases: Iterable[int], name: str) -> None:
+    """Remove what a launcher has made below these directories (-1 for none); no process is in it any more."""
+    for base in bases:
+        if base >= 0:
+            _remove_old(base, name)
 
 
 def _make(parent: int, name: str) -> int:
@@ -254,6 +261,6 @@ def freeze(group: Group, frozen: bool) -> None:
     _write(group.fd, "cgroup.freeze", "1" if frozen else "0")
 
 
-def is_frozen(group: Group) -> bool:
-    """Whether every process of the container is stopped."""
-    return _field(_read(group.fd, "cgroup.events"), "frozen") > 0
+def is_frozen(events: int) -> bool:
+    """Whether every process of the group is stopped. ``events``: its open ``cgroup.events``, quiet until the next."""
+    return _field(os.pread(events, 1 << 12, 0).decode(), "frozen") > 0

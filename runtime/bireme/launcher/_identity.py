@@ -41,10 +41,9 @@ def find(user: str, extra_groups: Sequence[str]) -> Identity:
     users = _rows("/etc/passwd", 7)
     row = _user_row(users, name or "0")
     if row is None:
-        uid, gid, home, login = _number(name, f"unable to find user {name}: no matching entries in passwd file"), 0, "/", ""
-    else:
-        uid, gid, home, login = int(row[2]), int(row[3]), row[5] or "/", row[0]
-    return _with_groups(uid, gid, home, login, group, extra_groups)
+        uid = _number(name, f"unable to find user {name}: no matching entries in passwd file")
+        return _with_groups(uid, 0, "/", "", group, extra_groups)
+    return _with_groups(int(row[2]), int(row[3]), row[5] or "/", row[0], group, extra_groups)
 
 
 def _with_groups(uid: int, gid: int, home: str, login: str, group: str, extra: Sequence[str]) -> Identity:

@@ -18,6 +18,8 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[], None]] = {}
+        self._forgotten: set[int] = set()
+        """Descriptors given up since the last poll: a number among its events may belong to another file by now."""
         self._running = False
         self._at = 0.0
         self._timer: Callable[[], None] | None = None
@@ -35,6 +37,7 @@ class Loop:
         """Stop watching, before the descriptor is closed."""
         if self._callbacks.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            self._forgotten.add(fd)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back once, a while from now; there is one such call at a time, the latest counts."""
@@ -48,9 +51,10 @@ class Loop:
         """Wait and call back until ``stop``."""
         self._running = True
         while self._running:
+            self._forgotten.clear()
             for fd, _events in self._epoll.poll(self._patience()):
                 callback = self._callbacks.get(fd)
-                if callback is not None:
+                if callback is not None and fd not in self._forgotten:
                     callback()
             self._fire()
 

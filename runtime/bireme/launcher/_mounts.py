@@ -72,10 +72,10 @@ def hold(mounts: list[MountRequest], *, nodev: bool) -> list[Held]:
 
 
 def _hold_one(mount: MountRequest, *, nodev: bool) -> int:
+    """A copy of the mount, private: what the host mounts below the source later does not appear in the container."""
     fd = sys_.open_tree(mount["source"])
     attributes = (sys_.MOUNT_ATTR_RDONLY if mount["read_only"] else 0) | (sys_.MOUNT_ATTR_NODEV if nodev else 0)
-    if attributes:
-        sys_.mount_setattr(fd, attr_set=attributes)
+    sys_.mount_setattr(fd, attr_set=attributes, propagation=sys_.MS_PRIVATE)
     return fd
 
 
@@ -93,22 +93,38 @@ def enter_root(root: RootRequest, place: str, *, nodev: bool) -> None:
 
     The working directory is ROOT before, ``/`` after.
     """
+    os.chdir(root["layers_directory"])
     if root["volatile"]:
         _forget_volatile(root["work"])
-    os.chdir(root["layers_directory"])
-    flags = (_NODEV if nodev else 0) | (0 if root["upper"] else _RO)
-    options = overlay_options(root)
-    if len(options) > 4000:
-        raise Failure(INVALID, f"the image has too many layers ({len(root['layers'])}) for one overlay mount")
-    sys_.mount("overlay", place, "overlay", flags | _SILENT, options)
+    if root["upper"] or len(root["layers"]) > 1:
+        _mount_overlay(root, place, (_NODEV if nodev else 0) | (0 if root["upper"] else _RO))
+    else:
+        _mount_layer(root["layers"][0], place)
     os.chdir(place)
     sys_.pivot_root(".", ".")
     sys_.umount(".")
     os.chdir("/")
 
 
+def _mount_overlay(root: RootRequest, place: str, flags: int) -> None:
+    options = overlay_options(root)
+    if len(options) > 4000:
+        raise Failure(INVALID, f"the image has too many layers ({len(root['layers'])}) for one overlay mount")
+    sys_.mount("overlay", place, "overlay", flags | _SILENT, options)
+
+
+def _mount_layer(layer: str, place: str) -> None:
+    """A view of one layer alone, which overlay refuses to mount without a writable one."""
+    tree = sys_.open_tree(layer)
+    sys_.mount_setattr(tree, attr_set=sys_.MOUNT_ATTR_RDONLY | sys_.MOUNT_ATTR_NODEV, propagation=sys_.MS_PRIVATE)
+    target = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    sys_.move_mount(tree, target)
+    os.close(target)
+    os.close(tree)
+
+
 def _forget_volatile(work: str) -> None:
-    """The mark of an earlier volatile mount, which would forbid the next one."""
+    """Remove the mark of an earlier volatile mount, which would forbid the next one."""
     try:
         os.rmdir(f"{work}/work/incompat/volatile")
     except FileNotFoundError:
@@ -177,9 +193,13 @@ def mask(directories: Sequence[str], files: Sequence[str], read_only: Sequence[s
 
 def _check_null() -> None:
     """What masks must be the null device itself, whatever has happened to ``/dev`` (CVE-2025-31133)."""
-    found = os.lstat("/dev/null")
-    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
+    if not is_null(os.lstat("/dev/null")):
         raise Failure(INVALID, "/dev/null of the container is not the null device")
+
+
+def is_null(found: os.stat_result) -> bool:
+    """Whether this is the null device itself."""
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == os.makedev(1, 3)
 
 
 def attach(volumes: list[Held], files: list[Held]) -> None:
@@ -188,12 +208,19 @@ def attach(volumes: list[Held], files: list[Held]) -> None:
     forbidden = _kernel_devices()
     taken = {held.target for held in volumes}
     for held in volumes:
-        _attach_one(held, _resolve.open_directory(root, held.target), root, forbidden)
+        _attach_one(held, _open_place(root, held.target), root, forbidden)
     for held in files:
         if held.target not in taken:
             _attach_one(held, _resolve.open_file(root, held.target), root, forbidden)
         os.close(held.fd)
     os.close(root)
+
+
+def _open_place(root: int, target: str) -> int:
+    try:
+        return _resolve.open_directory(root, target)
+    except NotADirectoryError:
+        raise Failure(INVALID, f"cannot mount volume over existing file, file exists {target}") from None
 
 
 def _attach_one(held: Held, place: int, root: int, forbidden: frozenset[int]) -> None:

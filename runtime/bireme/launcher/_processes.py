@@ -50,6 +50,7 @@ class Record:
         "exit",
         "exit_file",
         "failure",
+        "freeze_id",
         "freezing",
         "frozen",
         "group",
@@ -91,6 +92,8 @@ class Record:
         self.frozen = False
         self.freezing = -1
         """Descriptor of the events file that is watched for the freezer's answer."""
+        self.freeze_id = 0
+        """Of the request that waits for it."""
 
     @property
     def alive(self) -> bool:

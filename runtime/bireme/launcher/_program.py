@@ -38,10 +38,14 @@ class Prepared:
         self.environment = environment
 
 
-def prepare(process: ProcessRequest) -> Prepared:
-    """Find the user, complete the environment, apply limits, make the working directory. ``/`` is the container's."""
+def prepare(process: ProcessRequest, open_files: tuple[int, int]) -> Prepared:
+    """Find the user, complete the environment, apply limits. ``/`` is the container's.
+
+    ``open_files``: RLIMIT_NOFILE where the request has none, instead of what the launcher needs for itself.
+    """
     identity = _identity.find(process["user"], process["groups"])
     environment = _environment(process, identity.home)
+    resource.setrlimit(resource.RLIMIT_NOFILE, open_files)
     for which, soft, hard in process["rlimits"]:
         _limit(which, soft, hard)
     if process["oom_score_adj"]:
@@ -72,14 +76,6 @@ def _at_most(value: int, most: int) -> int:
     if most == resource.RLIM_INFINITY:
         return value
     return most if value == resource.RLIM_INFINITY else min(value, most)
-
-
-def make_working_directory(path: str) -> None:
-    """The working directory, made if it is missing, as Docker does; links in it lead no further than this root."""
-    try:
-        os.makedirs(path, 0o755, exist_ok=True)
-    except FileExistsError:
-        raise Failure(INVALID, f"the working directory {path} is a file") from None
 
 
 def take_stdio(descriptors: tuple[int, int, int], uid: int) -> None:

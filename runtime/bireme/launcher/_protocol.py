@@ -89,6 +89,21 @@ def _read_spilled(fd: int, size: int) -> Message:
     return message
 
 
+class Address:
+    """The address of a socket's file, however long its path is: the kernel takes 107 bytes."""
+
+    def __init__(self, path: str) -> None:
+        self._directory, self._name = os.path.split(path)
+        self._fd = -1
+
+    def __enter__(self) -> str:
+        self._fd = os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._fd}/{self._name}"
+
+    def __exit__(self, *exc_info: object) -> None:
+        os.close(self._fd)
+
+
 class Failure(Exception):
     """Something that goes back to the engine as an error of one of the kinds above."""
 

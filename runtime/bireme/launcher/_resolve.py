@@ -22,16 +22,12 @@ _MOST_LINKS = 255
 def open_directory(root: int, path: str) -> int:
     """An O_PATH descriptor of the directory at ``path``, made (root's, 0755) with its parents if it is missing.
 
-    Raises Failure if something else than a directory is there.
+    Raises NotADirectoryError if something else than a directory is there, or on the way.
     """
     try:
-        fd = sys_.openat2(root, path, os.O_PATH, resolve=_IN_ROOT)
+        return sys_.openat2(root, path, os.O_PATH | os.O_DIRECTORY, resolve=_IN_ROOT)
     except FileNotFoundError:
         return _make(root, path, directory=True)
-    if not stat.S_ISDIR(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise Failure(INVALID, f"cannot mount volume over existing file, file exists {path}")
-    return fd
 
 
 def open_file(root: int, path: str) -> int:

@@ -11,6 +11,8 @@ the next engine; without any engine it ends when no container runs and no output
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import select
@@ -18,9 +20,8 @@ import signal
 import socket
 import time
 
-from bireme import _files
 from bireme import _syscalls as sys_
-from bireme.launcher import _cgroups, _protocol, archive, sandbox
+from bireme.launcher import _cgroups, _protocol, sandbox
 from bireme.launcher._link import Link
 from bireme.launcher._loop import PRIORITY, Loop
 from bireme.launcher._processes import STREAMS, Pipes, Record
@@ -29,7 +30,7 @@ from bireme.launcher._protocol import ABORTED, CONFLICT, DRIVER, Failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from bireme.launcher.requests import (
         ArchiveRequest,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
         StartRequest,
     )
 
+_ENDING = (errno.ESRCH, errno.ENOMEM)
+"""What joining a PID namespace fails with when its first process is ending."""
 _NAMESPACES = sys_.CLONE_NEWPID | sys_.CLONE_NEWNS | sys_.CLONE_NEWIPC | sys_.CLONE_NEWUTS
 
 
@@ -62,7 +65,7 @@ class Server:
         """Every process not reaped, and containers until the engine has cleaned up after them."""
         self._containers: dict[str, Record] = {}
         self._last_number = 0
-        self._operations: dict[str, Callable[[int, Message, list[int]], None]] = {
+        self._operations: dict[str, Callable[[int, Any, list[int]], None]] = {
             "start": self._start,
             "exec": self._exec,
             "archive": self._archive,
@@ -129,10 +132,13 @@ class Server:
         self._loop.stop()
 
     def _end_all(self) -> None:
-        """Kill, reap, remove the cgroups. The kernel ends whatever a killed launcher leaves."""
+        """Kill, reap, remove the cgroups. The kernel ends whatever a killed launcher leaves.
+
+        The youngest first: a container's first process cannot end before those that joined it have been reaped.
+        """
         for record in self._records.values():
             self._send_signal(record, signal.SIGKILL)
-        for record in list(self._records.values()):
+        for record in reversed(list(self._records.values())):
             if record.alive:
                 self._reap(record)
         for _ in range(200):
@@ -152,8 +158,8 @@ class Server:
             self._refuse(request_id, failure.kind, failure.message)
         except OSError as error:
             self._refuse(request_id, DRIVER, f"{message['op']}: {error.strerror}: {error.filename or ''}".rstrip(": "))
-        except KeyError as error:
-            self._refuse(request_id, DRIVER, f"the launcher does not understand {message['op']!r}: {error} is missing")
+        except (LookupError, TypeError, ValueError) as error:
+            self._refuse(request_id, DRIVER, f"the launcher does not understand {message.get('op')!r}: {error!r}")
         finally:
             for fd in descriptors:
                 os.close(fd)
@@ -206,13 +212,17 @@ class Server:
     def _exec(self, request_id: int, request: ExecRequest, descriptors: list[int]) -> None:
         first = self._running(request["container"])
         seccomp = self._filter(request["process"]["seccomp"])
-        sys_.setns(first.pidfd, sys_.CLONE_NEWPID)
 
         def inside(child: sandbox.Child) -> NoReturn:
-            sandbox.join(request, child, first.pidfd)
+            sandbox.join(request, child, first.pidfd, self._host)
 
         try:
+            sys_.setns(first.pidfd, sys_.CLONE_NEWPID)
             self._spawn(request_id, first.container, request["process"], first.group, seccomp, 0, inside)
+        except OSError as error:
+            if error.errno in _ENDING:
+                raise Failure(CONFLICT, f"container {first.container[:12]} is not running") from None
+            raise
         finally:
             sys_.setns(self._own_pid_namespace, sys_.CLONE_NEWPID)
 
@@ -331,7 +341,7 @@ class Server:
         self._loop.forget(record.pidfd)
         os.close(record.pidfd)
         record.pidfd = -1
-        self._forget_freezing(record)
+        self._forget_freezing(record, "it has ended")
         if os.WIFSIGNALED(status):
             return 128 + os.WTERMSIG(status), os.WTERMSIG(status)
         return os.WEXITSTATUS(status), 0
@@ -377,11 +387,16 @@ class Server:
             self._loop.call_later(0.02, self._retry_groups)
 
     def _write_exit(self, path: str, facts: ExitFacts) -> None:
-        """Note an exit; the container's directory may be gone by now, then nobody is left to read the note."""
-        try:
-            _files.write_atomic(path, json.dumps(facts).encode(), durable=False)
-        except FileNotFoundError:
-            return
+        """Note an exit. A lost note loses no exit while an engine listens: the event that follows tells it too."""
+        beside = f"{path}.{facts['process']}"
+        with contextlib.suppress(OSError):
+            try:
+                fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                with open(fd, "w", encoding="ascii") as file:
+                    json.dump(facts, file)
+                os.rename(beside, path)
+            except OSError:
+                os.unlink(beside)
 
     def _failed(self, record: Record, signum: int) -> None:
         """A process that never was executed has been reaped."""
@@ -437,25 +452,31 @@ class Server:
         frozen: bool = message["frozen"]
         if record.group is None or record.group.fd < 0:
             raise Failure(DRIVER, "this host has no cgroup that can be frozen: mount the cgroup2 file system")
-        self._forget_freezing(record)
-        record.frozen = frozen
-        group = record.group
-        record.freezing = os.open("cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=group.fd)
+        self._forget_freezing(record, "another request came after it")
+        record.freezing = os.open("cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=record.group.fd)
+        record.freeze_id = request_id
 
         def check() -> None:
-            if _cgroups.is_frozen(group) == frozen:
-                self._forget_freezing(record)
+            if _cgroups.is_frozen(record.freezing) == frozen:
+                record.frozen = frozen
+                record.freeze_id = 0
+                self._forget_freezing(record, "")
                 self._answer(request_id, {})
 
         self._loop.watch(record.freezing, check, PRIORITY)
-        _cgroups.freeze(group, frozen)
+        _cgroups.freeze(record.group, frozen)
         check()
 
-    def _forget_freezing(self, record: Record) -> None:
-        if record.freezing >= 0:
-            self._loop.forget(record.freezing)
-            os.close(record.freezing)
-            record.freezing = -1
+    def _forget_freezing(self, record: Record, reason: str) -> None:
+        """Watch no longer; who still waits for the freezer is told the ``reason``."""
+        if record.freezing < 0:
+            return
+        self._loop.forget(record.freezing)
+        os.close(record.freezing)
+        record.freezing = -1
+        if record.freeze_id:
+            self._refuse(record.freeze_id, CONFLICT, f"container {record.container[:12]} was not frozen: {reason}")
+            record.freeze_id = 0
 
     def _cleanup(self, request_id: int, message: Message, descriptors: list[int]) -> None:
         """Forget a container that has ended."""
@@ -481,6 +502,8 @@ class Server:
         pidfd = running.pidfd if running is not None and running.alive and running.started else -1
         record, status = self._clone(request_id, "", 0 if pidfd >= 0 else sys_.CLONE_NEWNS, None)
         if status is not None:
+            from bireme.launcher import archive  # the launcher itself stays lean
+
             archive.work(request, status, descriptors, pidfd, self._host)
         del record
 

@@ -54,7 +54,10 @@ class RootRequest(TypedDict):
     layers: list[str]
     """Names, the lowest first."""
     upper: str
-    """Directories for what is written, relative to ROOT (or absolute); "" for a view that is only read."""
+    """Directories for what is written, relative to ``layers_directory``; "" for a view that is only read.
+
+    All names are relative, so that neither the length of ROOT nor a comma or colon in it matters.
+    """
     work: str
     volatile: bool
     """Never wait for the disk to have the writable layer: for containers that are removed when they end."""
@@ -132,6 +135,8 @@ class Settings(TypedDict):
 class Facts(TypedDict):
     """What the launcher says first to an engine that connects."""
 
+    root: str
+    """The ROOT it belongs to."""
     pid: int
     """In the host's numbering."""
     capabilities: int

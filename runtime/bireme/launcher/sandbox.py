@@ -13,8 +13,8 @@ import socket
 import struct
 
 from bireme import _syscalls as sys_
-from bireme.launcher import _mounts, _program, _protocol, _terminal
-from bireme.launcher._protocol import DRIVER, INVALID, MISSING, Failure
+from bireme.launcher import _mounts, _program, _protocol, _resolve, _terminal
+from bireme.launcher._protocol import CONFLICT, DRIVER, INVALID, MISSING, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +32,13 @@ _IFF_UP_RUNNING = 0x41
 class Host:
     """What every child needs to know of the launcher; made once."""
 
-    __slots__ = ("devices_guarded", "masked_directories", "masked_files", "mount_place", "read_only")
+    __slots__ = ("devices_guarded", "masked_directories", "masked_files", "mount_place", "open_files", "read_only")
 
-    def __init__(self, mount_place: str, *, devices_guarded: bool) -> None:
+    def __init__(self, mount_place: str, open_files: tuple[int, int], *, devices_guarded: bool) -> None:
         self.mount_place = mount_place
+        """An absolute directory of the host that root file systems are mounted over, each in its own namespace."""
+        self.open_files = open_files
+        """What RLIMIT_NOFILE was before the launcher raised it for itself."""
         self.devices_guarded = devices_guarded
         self.masked_directories = _mounts.present(_mounts.MASKED_DIRECTORIES)
         self.masked_files = _mounts.present(_mounts.MASKED_FILES)
@@ -63,9 +66,9 @@ def start(request: StartRequest, child: Child, host: Host) -> NoReturn:
     _guarded(child, lambda: _start(request, child, host))
 
 
-def join(request: ExecRequest, child: Child, pidfd: int) -> NoReturn:
+def join(request: ExecRequest, child: Child, pidfd: int, host: Host) -> NoReturn:
     """Become one more process of the container whose first process is ``pidfd``; its pid namespace is entered."""
-    _guarded(child, lambda: _join(request["process"], child, pidfd))
+    _guarded(child, lambda: _join(request, child, pidfd, host))
 
 
 def _guarded(child: Child, become: Callable[[], NoReturn]) -> NoReturn:
@@ -76,7 +79,7 @@ def _guarded(child: Child, become: Callable[[], NoReturn]) -> NoReturn:
     except OSError as error:
         reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
         _report(child, DRIVER, f"{_where(error)}: {reason}")
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - nothing may leave a clone: what is above is the launcher's loop
         _report(child, DRIVER, f"{_where(error)}: {error!r}")
     finally:
         os._exit(127)
@@ -120,12 +123,23 @@ def _start(request: StartRequest, child: Child, host: Host) -> NoReturn:
     _network(request)
     os.umask(0o022)
     stdio = _stdio(process, child, console=True)
-    _program.make_working_directory(process["cwd"])
+    _make_working_directory(process["cwd"])
     if request["read_only"]:
         _mounts.make_root_read_only()
     if request["init"]:
         process["args"] = [_INIT_PATH, "--", *process["args"]]
-    _finish(process, child, stdio)
+    _finish(process, child, stdio, host)
+
+
+def _make_working_directory(path: str) -> None:
+    """Made if it is missing, as Docker does; no link in the image leads to one of the descriptors still open here."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.close(_resolve.open_directory(root, path))
+    except NotADirectoryError:
+        raise Failure(INVALID, f"the working directory {path} is a file") from None
+    finally:
+        os.close(root)
 
 
 def _hold_init(path: str) -> _mounts.Held:
@@ -149,7 +163,7 @@ def _stdio(process: ProcessRequest, child: Child, *, console: bool) -> tuple[int
     if not process["tty"]:
         if -1 not in child.stdio:
             return child.stdio
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        null = _open_null()
         stdin, stdout, stderr = (null if fd < 0 else fd for fd in child.stdio)
         return stdin, stdout, stderr
     master, slave = _terminal.open_pair(process.get("rows", 0), process.get("columns", 0))
@@ -161,21 +175,34 @@ def _stdio(process: ProcessRequest, child: Child, *, console: bool) -> tuple[int
     return slave, slave, slave
 
 
-def _join(process: ProcessRequest, child: Child, pidfd: int) -> NoReturn:
+def _open_null() -> int:
+    """The container's null device, whatever has taken its place since (CVE-2025-31133)."""
+    fd = os.open("/dev/null", os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not _mounts.is_null(os.fstat(fd)):
+        raise Failure(INVALID, "/dev/null of the container is not the null device")
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _join(request: ExecRequest, child: Child, pidfd: int, host: Host) -> NoReturn:
+    process = request["process"]
     namespaces = sys_.CLONE_NEWNS | sys_.CLONE_NEWNET | sys_.CLONE_NEWIPC | sys_.CLONE_NEWUTS | sys_.CLONE_NEWCGROUP
     os.setsid()
     for fd in child.cgroup_files:
         os.write(fd, b"0")
-    sys_.setns(pidfd, namespaces)
+    try:
+        sys_.setns(pidfd, namespaces)
+    except ProcessLookupError:
+        raise Failure(CONFLICT, f"container {request['container'][:12]} is not running") from None
     os.umask(0o022)
     stdio = _stdio(process, child, console=False)
     if not os.path.isdir(process["cwd"]):
         raise Failure(INVALID, f"the working directory {process['cwd']} does not exist in the container")
-    _finish(process, child, stdio)
+    _finish(process, child, stdio, host)
 
 
-def _finish(process: ProcessRequest, child: Child, stdio: tuple[int, int, int]) -> NoReturn:
-    prepared = _program.prepare(process)
+def _finish(process: ProcessRequest, child: Child, stdio: tuple[int, int, int], host: Host) -> NoReturn:
+    prepared = _program.prepare(process, host.open_files)
     _program.take_stdio(stdio, prepared.identity.uid)
     _program.become(prepared, child.seccomp, child.status.fileno())
     _protocol.send(child.status, {READY: True})
