@@ -1,0 +1,40 @@
+"""The engine: the parts put together, and the API a program embeds. The faces (``server``, ``cli``) stand on it."""
+
+from __future__ import annotations
+
+from bireme.engine._attach import Attachment
+from bireme.engine._container import Completed, Container
+from bireme.engine._events import EventsLost
+from bireme.engine._execs import Exec
+from bireme.engine._info import API_VERSION, MIN_API_VERSION
+from bireme.engine._inspect import format_time, mount_json, network_id, shown_status
+from bireme.engine._open import open_engine, open_runtime
+from bireme.engine._processes import Usage
+from bireme.engine._request import CreateOptions, parse_network, parse_restart
+from bireme.engine._runtime import Runtime
+from bireme.engine._signals import parse_signal, signal_name
+from bireme.engine._sources import open_file
+
+__all__ = [
+    "API_VERSION",
+    "MIN_API_VERSION",
+    "Attachment",
+    "Completed",
+    "Container",
+    "CreateOptions",
+    "EventsLost",
+    "Exec",
+    "Runtime",
+    "Usage",
+    "format_time",
+    "mount_json",
+    "network_id",
+    "open_engine",
+    "open_file",
+    "open_runtime",
+    "parse_network",
+    "parse_restart",
+    "parse_signal",
+    "shown_status",
+    "signal_name",
+]

@@ -1,0 +1,113 @@
+"""What an engine says of itself and its host, as Docker's JSON."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import bireme
+from bireme.engine._inspect import format_time
+from bireme_actors import Status
+
+if TYPE_CHECKING:
+    from bireme.engine._parts import Parts
+
+API_VERSION, MIN_API_VERSION = "1.49", "1.24"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def architecture() -> str:
+    """The host's, in Docker's words."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
+
+
+def version(parts: Parts) -> dict[str, Any]:
+    """Engine API, ``SystemVersion``."""
+    details = {"ApiVersion": API_VERSION, "MinAPIVersion": MIN_API_VERSION, "Arch": architecture(), "Os": "linux"}
+    return {
+        "Platform": {"Name": "Bireme"},
+        "Components": [{"Name": "Engine", "Version": bireme.__version__, "Details": details}],
+        "Version": bireme.__version__,
+        "ApiVersion": API_VERSION,
+        "MinAPIVersion": MIN_API_VERSION,
+        "GitCommit": "",
+        "GoVersion": f"Python {platform.python_version()}",
+        "Os": "linux",
+        "Arch": architecture(),
+        "KernelVersion": platform.release(),
+        "BuildTime": "",
+    }
+
+
+def info(parts: Parts) -> dict[str, Any]:
+    """Engine API, ``SystemInfo``."""
+    views = parts.supervisor.views()
+    counts = [view.state.status for view in views]
+    running = sum(view.state.running and view.state.status is not Status.PAUSED for view in views)
+    paused = counts.count(Status.PAUSED)
+    return {
+        "ID": parts.settings.root,
+        "Name": platform.node(),
+        "Containers": len(views),
+        "ContainersRunning": running,
+        "ContainersPaused": paused,
+        "ContainersStopped": len(views) - running - paused,
+        "Images": len(parts.images.list()),
+        "Driver": "overlay2",
+        "DriverStatus": [["Backing Filesystem", "overlay"]],
+        "DockerRootDir": parts.settings.root,
+        "EnginePid": os.getpid(),
+        "LauncherPid": parts.launcher.facts["pid"],
+        "DefaultRuntime": parts.settings.driver,
+        "Runtimes": {parts.settings.driver: {"path": "", "version": bireme.__version__}},
+        "SystemTime": format_time(time.time_ns()),
+        **_host(),
+        **_features(parts),
+    }
+
+
+def _host() -> dict[str, Any]:
+    return {
+        "KernelVersion": platform.release(),
+        "OperatingSystem": platform.freedesktop_os_release().get("PRETTY_NAME", "Linux"),
+        "OSType": "linux",
+        "Architecture": platform.machine(),
+        "NCPU": os.cpu_count() or 1,
+        "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "ServerVersion": bireme.__version__,
+        "PythonVersion": ".".join(map(str, sys.version_info[:3])),
+    }
+
+
+def _features(parts: Parts) -> dict[str, Any]:
+    can_limit = set(parts.launcher.facts["cgroups"])
+    return {
+        "Plugins": {"Volume": ["local"], "Network": ["host", "none"], "Authorization": None, "Log": ["json-file"]},
+        "MemoryLimit": "memory" in can_limit,
+        "CpuCfsQuota": "cpu" in can_limit,
+        "CpuCfsPeriod": "cpu" in can_limit,
+        "PidsLimit": "pids" in can_limit,
+        "SwapLimit": False,
+        "OomKillDisable": False,
+        "IPv4Forwarding": True,
+        "Debug": False,
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": "2",
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
+        "LiveRestoreEnabled": True,
+        "IndexServerAddress": "",
+        "RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": [], "Mirrors": []},
+        "Labels": [],
+        "ExperimentalBuild": False,
+        "HttpProxy": "",
+        "HttpsProxy": "",
+        "NoProxy": "",
+        "Swarm": {"LocalNodeState": "inactive", "NodeID": "", "NodeAddr": "", "RemoteManagers": None},
+        "InitBinary": "tini",
+        "Warnings": None,
+    }

@@ -1,0 +1,150 @@
+"""The composition root: every part of an engine is made here, in order, and ended in reverse.
+
+Starting up: take the root's lock, put right what an earlier engine left half done, connect to the launcher (one that
+outlived its engine brings its containers along), take every container on disk in, then serve.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from bireme.config import Settings, read_settings
+from bireme.drivers import NativeDriver, open_native
+from bireme.engine._archives import Archives
+from bireme.engine._background import open_background
+from bireme.engine._content import ArchiveContent
+from bireme.engine._events import EventBus
+from bireme.engine._execs import Execs
+from bireme.engine._parts import Parts
+from bireme.engine._runtime import Runtime
+from bireme.images import open_images
+from bireme.launcher.client import open_launcher
+from bireme.storage import FileRecords, JsonLogs, OverlayRootfs, VolumeDirectories, open_root, recover
+from bireme_actors import (
+    BiremeError,
+    ContainerRecord,
+    InvalidConfig,
+    OnExit,
+    Ports,
+    Remove,
+    Start,
+    Status,
+    Supervisor,
+    open_supervisor,
+)
+
+_log = logging.getLogger("bireme")
+
+DRIVERS = ("native",)
+
+
+@asynccontextmanager
+async def open_runtime(
+    *,
+    root: str | os.PathLike[str] | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    driver: str | None = None,
+    on_exit: OnExit | str = OnExit.REMOVE,
+) -> AsyncIterator[Runtime]:
+    """An engine for the length of the block, in the calling trio program.
+
+    ``root`` keeps what survives (default ``BIREME_ROOT``, else ``/var/lib/bireme``); one engine owns it at a time.
+    ``on_exit`` says what becomes of the containers on leaving, whatever the reason: ``remove`` them and their volumes
+    (those made in this runtime; others are stopped), ``stop`` them, or ``detach``: leave them running for the next
+    engine. With ``remove`` and ``stop`` they end with this process, even if it is killed.
+
+    Raises Conflict (the root is in use), MissingRequirement (no root rights, an old kernel), StorageError,
+    InvalidConfig.
+    """
+    settings = read_settings(
+        os.environ,
+        root=os.fspath(root) if root is not None else None,
+        run_dir=os.fspath(run_dir) if run_dir is not None else None,
+        driver=driver,
+    )
+    async with open_engine(settings, _on_exit(on_exit)) as runtime:
+        yield runtime
+
+
+def _on_exit(value: OnExit | str) -> OnExit:
+    try:
+        return OnExit(value)
+    except ValueError:
+        raise InvalidConfig(f"invalid on_exit '{value}': remove, stop or detach") from None
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runtime]:
+    """As ``open_runtime``, with settings that have been read already."""
+    if settings.driver not in DRIVERS:
+        raise InvalidConfig(f"unknown driver '{settings.driver}'; known: {', '.join(DRIVERS)}")
+    detached = on_exit is OnExit.DETACH
+    with open_root(settings.root) as layout:
+        found = await trio.to_thread.run_sync(recover, layout)
+        images = await trio.to_thread.run_sync(open_images, layout)
+        async with open_launcher(settings.root, settings.run_dir, detached=detached) as launcher:
+            records, logs, events = FileRecords(layout), JsonLogs(layout), EventBus()
+            roots = OverlayRootfs(layout, images.layers)
+            volumes = VolumeDirectories(layout, ArchiveContent(launcher, roots))
+            native = await open_native(launcher, roots, layout.cache)
+            ports = Ports({"native": native}, volumes, roots, records, logs, events, time.time_ns)
+            async with open_background() as services, open_supervisor(ports, on_exit=on_exit) as supervisor:
+                archives, execs = Archives(launcher, roots, layout), Execs(events, services)
+                parts = Parts(
+                    settings, layout, images, launcher, records, volumes, logs, events, archives, supervisor, execs
+                )
+                services.start_soon(_forget_execs, events, execs)
+                await _adopt(supervisor, native, found.records, serving=detached)
+                yield Runtime(parts, ephemeral=on_exit is OnExit.REMOVE)
+
+
+async def _forget_execs(events: EventBus, execs: Execs) -> None:
+    async with events.subscribe(0, 0) as stream:
+        async for event in stream:
+            if event.kind == "container" and event.action == "destroy":
+                execs.forget(event.id)
+
+
+async def _adopt(
+    supervisor: Supervisor, driver: NativeDriver, records: list[ContainerRecord], *, serving: bool
+) -> None:
+    """Take every container on disk in; remove those whose removal was under way or is due; restart those that ask for
+    it.
+    """
+    for record in records:
+        process = await driver.adopt(record.config) if record.state.status is not Status.REMOVING else None
+        try:
+            supervisor.adopt(record, process)
+        except BiremeError as error:
+            _log.error("container %s cannot be taken in: %s", record.config.id, error)
+            continue
+        if process is None:
+            await _put_right(supervisor, record, serving=serving)
+
+
+async def _put_right(supervisor: Supervisor, record: ContainerRecord, *, serving: bool) -> None:
+    config, state = record.config, record.state
+    actor = supervisor.get(config.id)
+    try:
+        if state.status is Status.REMOVING:
+            await actor.ref.ask(Remove(force=True, volumes=state.removing_volumes))
+        elif config.ephemeral or (config.auto_remove and state.status is not Status.CREATED):
+            await actor.ref.ask(Remove(force=True, volumes=True))
+        elif serving and _wants_start(record):
+            await actor.ref.ask(Start())
+    except BiremeError as error:
+        _log.warning("container %s: %s", config.id, error)
+
+
+def _wants_start(record: ContainerRecord) -> bool:
+    """Docker's rule at the daemon's start: ``always`` in any case, ``unless-stopped`` unless it was stopped by hand."""
+    policy, state = record.config.restart.name, record.state
+    if state.status is Status.CREATED:
+        return False
+    return policy == "always" or (policy == "unless-stopped" and not state.stopped_by_user)
