@@ -1,0 +1,75 @@
+"""The launcher's requests for containers and for the processes added to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from bireme.drivers import capabilities
+from bireme.drivers.process import console_size, hostname, limits_request, process_request
+from bireme.drivers.seccomp import Filters
+from bireme_actors import ContainerConfig, ContainerId, ProcessSpec
+
+if TYPE_CHECKING:
+    from bireme.launcher.requests import ExecRequest, Facts, RootRequest, StartRequest
+
+INIT = "/usr/bin/tini-static"
+"""What ``--init`` runs in front, a static program of the Debian package tini; the launcher says so where it is missing."""
+
+
+class RootRequests(Protocol):
+    """Where containers' root file systems are (the storage)."""
+
+    def root_request(self, config: ContainerConfig) -> RootRequest:
+        """Layers, writable layer, volumes in mount order, single files."""
+        ...
+
+    def exit_file(self, container: ContainerId) -> str:
+        """Where the launcher notes the exit, relative to ROOT."""
+        ...
+
+
+class Requests:
+    """Makes requests; what they need besides the configurations is looked up here."""
+
+    def __init__(self, facts: Facts, roots: RootRequests, filters: Filters) -> None:
+        self._roots = roots
+        self._filters = filters
+        self._available = facts["capabilities"]
+        if not facts["devices"]:
+            self._available &= ~capabilities.mask(("MKNOD",))
+
+    async def start(self, config: ContainerConfig) -> StartRequest:
+        """A whole container. Raises InvalidConfig, MissingRequirement. Cancelled: nothing has happened."""
+        held, seccomp = await self._rights(config)
+        size = console_size(config)
+        return {
+            "container": config.id,
+            "root": self._roots.root_request(config),
+            "read_only": config.read_only,
+            "hostname": hostname(config),
+            "host_network": config.network == "host",
+            "privileged": config.security.privileged,
+            "shm_size": config.limits.shm_size,
+            "limits": limits_request(config.limits),
+            "init": INIT if config.init else "",
+            "exit_file": self._roots.exit_file(config.id),
+            "process": process_request(config, config.process(), capabilities=held, seccomp=seccomp, size=size),
+        }
+
+    async def exec(self, config: ContainerConfig, process: ProcessSpec) -> ExecRequest:
+        """One more process of a container: with the container's rights, a privileged one with every capability.
+
+        Its filter is the container's in either case, as under Docker. Raises and is cancelled like ``start``.
+        """
+        held, seccomp = await self._rights(config)
+        if process.privileged:
+            held = capabilities.ALL & self._available
+        return {
+            "container": config.id,
+            "process": process_request(config, process, capabilities=held, seccomp=seccomp),
+        }
+
+    async def _rights(self, config: ContainerConfig) -> tuple[int, str]:
+        """The mask of the container's capabilities, cut to what there is to give, and the name of its filter."""
+        held = capabilities.granted(config.security) & self._available
+        return held, await self._filters.name(config.security, held)
