@@ -69,9 +69,9 @@ class Completed:
         if int(self.exit_status):
             last = (self.stderr or b"").decode("utf-8", "replace").strip().splitlines()[-1:]
             reason = f": {last[0]}" if last else ""
+            code = int(self.exit_status)
             raise ContainerFailed(
-                f"{self.args[0]!r} in container {self.container[:12]} exited with status
-                {int(self.exit_status)}{reason}", self,
+                f"{self.args[0]!r} in container {self.container[:12]} exited with status {code}{reason}", self
             )
 
 
