@@ -18,7 +18,7 @@ from bireme.cli._errors import CliError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 _CHUNK = 1 << 18
 _FIRST = 1.0
@@ -46,12 +46,18 @@ class Meter:
             self._next = self._clock() + _EVERY
             self._write(self._line())
 
+    def total_text(self) -> str:
+        """How much went by, as people read it."""
+        from bireme.cli._render.units import human_size
+
+        return human_size(self._count, 3)
+
     def end(self) -> None:
         """Take the line away."""
         if self._width:
             self._write("")
 
-    def over(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def over(self, pieces: Iterable[bytes]) -> Generator[bytes, None, None]:
         """The pieces, counted as they are taken."""
         try:
             for piece in pieces:
