@@ -74,8 +74,8 @@ class NativeDriver:
     async def start(self, config: ContainerConfig) -> NativeContainer:
         """Make the container run; returns once its command has been executed.
 
-        Raises CommandNotFound, CommandNotExecutable, InvalidConfig, MissingRequirement, DriverError. Cancelled or failed:
-        no process, mount or cgroup of it is left.
+        Raises CommandNotFound, CommandNotExecutable, InvalidConfig, MissingRequirement, DriverError. Cancelled or
+        failed: no process, mount or cgroup of it is left.
         """
         await self.cleanup(config)
         request = await self._requests.start(config)

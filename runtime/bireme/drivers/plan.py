@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bireme.launcher.requests import ExecRequest, Facts, RootRequest, StartRequest
 
 INIT = "/usr/bin/tini-static"
-"""What ``--init`` runs in front, a static program of the Debian package tini; the launcher says so where it is missing."""
+"""What ``--init`` runs in front: static, of the Debian package tini. Where it is missing, the launcher says so."""
 
 
 class RootRequests(Protocol):

@@ -97,13 +97,10 @@ def console_size(config: ContainerConfig) -> tuple[int, int]:
     """(rows, columns) that the client's terminal had when the container was created, (0, 0) if it did not say."""
     host = config.extra.get("HostConfig")
     given = host.get("ConsoleSize") if isinstance(host, Mapping) else None
-    if (
-        isinstance(given, list | tuple)
-        and len(given) == 2
-        and all(isinstance(n, int) and 0 <= n < 1 << 16 for n in given)
-    ):
-        return given[0], given[1]
-    return 0, 0
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        return 0, 0
+    rows, columns = (n if isinstance(n, int) and 0 <= n < 1 << 16 else 0 for n in given)
+    return rows, columns
 
 
 def _check(process: ProcessSpec) -> None:
@@ -113,9 +110,7 @@ def _check(process: ProcessSpec) -> None:
     _refuse_nul("the user", (process.user,))
     _refuse_nul("the working directory", (process.working_dir,))
     if process.working_dir and not process.working_dir.startswith("/"):
-        raise InvalidConfig(
-            f"the working directory {process.working_dir!r} is invalid: it needs to be an absolute path"
-        )
+        raise InvalidConfig(f"the working directory {process.working_dir!r} is invalid: it has to be absolute")
 
 
 def _refuse_nul(what: str, texts: Iterable[str]) -> None:

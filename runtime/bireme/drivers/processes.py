@@ -1,7 +1,7 @@
 """What runs, as the core sees it: processes over what the launcher has answered, and containers that have ended.
 
-The launcher remembers a container that has ended, with copies of its streams, so that an engine which dies loses neither
-exit nor output. It is told to forget as soon as the exit has been told here and the output is closed.
+The launcher remembers a container that has ended, with copies of its streams, so that an engine which dies loses
+neither exit nor output. It is told to forget as soon as the exit has been told here and the output is closed.
 """
 
 from __future__ import annotations
@@ -108,26 +108,38 @@ class NativeContainer(NativeProcess):
         return status
 
     async def set_frozen(self, frozen: bool) -> None:
-        """Stop or resume every process of the container at once; returns when they have. Raises Conflict, DriverError.
+        """Stop or resume every process of the container at once; returns when they have.
 
-        Cancelled: it may have had its effect.
+        What has ended counts as resumed. Raises Conflict, DriverError. Cancelled: it may have had its effect.
         """
-        await self._launcher.freeze(self._config.id, frozen)
+        try:
+            await self._launcher.freeze(self._config.id, frozen)
+        except Conflict:
+            if frozen:
+                raise
 
     async def exec(self, process: ProcessSpec) -> NativeProcess:
-        """Add a process. Raises CommandNotFound, CommandNotExecutable, InvalidConfig, Conflict, DriverError.
+        """Add a process. Raises CommandNotFound, CommandNotExecutable, InvalidConfig, DriverError.
 
         Cancelled: it is not there.
         """
         request = await self._requests.exec(self._config, process)
-        launched = await self._launcher.exec(request)
+        try:
+            launched = await self._launcher.exec(request)
+        except Conflict as error:
+            raise DriverError(str(error)) from None
         return NativeProcess(self._launcher, launched, open_stdin=process.open_stdin)
 
     async def forget(self) -> None:
-        """Have the launcher forget it. Idempotent. Raises Conflict while it runs."""
+        """Have the launcher forget it, and close what is left of its output. Idempotent.
+
+        Raises Conflict while it runs.
+        """
         if not self.forgotten:
             await self._launcher.cleanup(self._config.id)
             self.forgotten = True
+        for output in self._outputs:
+            output.close()
 
     async def _input_closed(self) -> None:
         with trio.move_on_after(_LAST_SECONDS, shield=True), contextlib.suppress(DriverError):
@@ -168,17 +180,18 @@ class EndedContainer:
         await trio.lowlevel.checkpoint()
 
     async def set_frozen(self, frozen: bool) -> None:
-        """Raises Conflict."""
+        """Raises Conflict for stopping what does not run."""
         await trio.lowlevel.checkpoint()
-        raise self._not_running()
+        if frozen:
+            raise Conflict(self._not_running())
 
     async def exec(self, process: ProcessSpec) -> Process:
-        """Raises Conflict."""
+        """Raises DriverError."""
         await trio.lowlevel.checkpoint()
-        raise self._not_running()
+        raise DriverError(self._not_running())
 
-    def _not_running(self) -> Conflict:
-        return Conflict(f"container {self._facts['container'][:12]} is not running")
+    def _not_running(self) -> str:
+        return f"container {self._facts['container'][:12]} is not running"
 
 
 def _exit_status(facts: ExitFacts) -> ExitStatus:

@@ -57,6 +57,11 @@ class Output:
         finally:
             await self._tell()
 
+    def close(self) -> None:
+        """As ``aclose``, without telling."""
+        self.closed = True
+        self._stream.close()
+
 
 class Terminal(Output):
     """The master end of a process's terminal: what it prints. ``input`` is where it reads from."""

@@ -194,13 +194,13 @@ def parse(text: str) -> Profile:
     return Profile(
         default=default,
         architectures=_architectures(document),
-        rules=tuple(_rule(entry) for entry in document.objects("syscalls")),
+        rules=tuple(_rule(entry) for entry in document.each("syscalls")),
     )
 
 
 def _architectures(document: _Reader) -> Mapping[str, tuple[str, ...]]:
     plain = document.texts("architectures")
-    mapped = document.objects("archMap")
+    mapped = document.each("archMap")
     if plain and mapped:
         raise document.wrong("'architectures' and 'archMap' are both given; use one of them")
     if not mapped:
@@ -220,11 +220,11 @@ def _rule(entry: _Reader) -> Rule:
     names = entry.texts("names")
     if bool(name) == bool(names):
         raise entry.wrong("it needs 'names', or one 'name'")
-    includes, excludes = entry.object("includes"), entry.object("excludes")
+    includes, excludes = entry.nested("includes"), entry.nested("excludes")
     return Rule(
         names=tuple(names) or (name,),
         action=_action(entry, entry.need("action", str), "errnoRet"),
-        compare=tuple(_compare(argument) for argument in entry.objects("args")),
+        compare=tuple(_compare(argument) for argument in entry.each("args")),
         with_capabilities=_capabilities(includes),
         without_capabilities=_capabilities(excludes),
         machines=frozenset(includes.texts("arches")),
@@ -281,17 +281,15 @@ class _Reader:
         return InvalidConfig(f"invalid seccomp profile: {self._where}: {what}")
 
     def get(self, key: str, kind: type[T], missing: T) -> T:
-        value = self._value.get(key)
-        if value is None:
-            return missing
-        if isinstance(value, kind) and not isinstance(value, bool):
-            return value
-        raise self.wrong(f"{key!r} is to be of type {kind.__name__}")
+        return missing if self._value.get(key) is None else self.need(key, kind)
 
     def need(self, key: str, kind: type[T]) -> T:
-        if self._value.get(key) is None:
+        value = self._value.get(key)
+        if value is None:
             raise self.wrong(f"{key!r} is missing")
-        return self.get(key, kind, self._value[key])
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise self.wrong(f"{key!r} is to be of type {kind.__name__}")
+        return value
 
     def texts(self, key: str) -> list[str]:
         found = self.get(key, list, [])
@@ -299,8 +297,8 @@ class _Reader:
             raise self.wrong(f"{key!r} is to be a list of texts")
         return found
 
-    def object(self, key: str) -> _Reader:
+    def nested(self, key: str) -> _Reader:
         return _Reader(f"{self._where}: {key}", self._value.get(key) or {})
 
-    def objects(self, key: str) -> list[_Reader]:
+    def each(self, key: str) -> list[_Reader]:
         return [_Reader(f"{key}[{n}]", item) for n, item in enumerate(self.get(key, list, []))]
