@@ -1,0 +1,34 @@
+"""The runtime as its users have it: the command line, over an engine with a root of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system._cli import Cli
+from tests.system._images import make_images
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """One engine in the background for all tests that need no own; the first command has started it."""
+    base = tmp_path_factory.mktemp("engine")
+    cli = Cli(base / "root", base / "run")
+    try:
+        cli.ok("version")
+        cli.ok("run", "--rm", "busybox", "true")
+        make_images(cli)
+        yield cli
+    finally:
+        cli("shutdown")
+
+
+@pytest.fixture
+def bireme(engine: Cli) -> Iterator[Cli]:
+    """The command line; containers and volumes are removed afterwards, and the test ends with none of its own left."""
+    before = engine.volumes()
+    yield engine
+    engine.clear()
+    for volume in engine.volumes() - before:
+        engine.ok("volume", "rm", volume)
