@@ -204,8 +204,12 @@ def is_null(found: os.stat_result) -> bool:
 
 def attach(volumes: list[Held], files: list[Held]) -> None:
     """Put the held mounts into their places, volumes in the order given, then the single files."""
+    attach_apart(volumes, files, _kernel_devices())
+
+
+def attach_apart(volumes: list[Held], files: list[Held], forbidden: frozenset[int]) -> None:
+    """``attach``, but nowhere in the file systems with the ``forbidden`` device numbers."""
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    forbidden = _kernel_devices()
     taken = {held.target for held in volumes}
     for held in volumes:
         _attach_one(held, _open_place(root, held.target), root, forbidden)

@@ -39,7 +39,7 @@ def open_file(root: int, path: str) -> int:
 
 
 def _make(root: int, path: str, *, directory: bool) -> int:
-    names = _without_links(root, path)
+    names = without_links(root, path)
     parents = names if directory else names[:-1]
     fd = os.dup(root)
     for name in parents:
@@ -67,7 +67,7 @@ def _step(parent: int, name: str) -> int:
         os.close(parent)
 
 
-def _without_links(root: int, path: str) -> list[str]:
+def without_links(root: int, path: str) -> list[str]:
     """The names from the root down to ``path`` once every symbolic link on the way has been replaced by its target.
 
     A name that does not exist yet stands for itself: links may dangle, what they point to is then made.

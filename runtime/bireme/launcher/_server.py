@@ -500,12 +500,11 @@ class Server:
         """Have a child of its own work on files, in the view of the container."""
         running = self._containers.get(request["container"])
         pidfd = running.pidfd if running is not None and running.alive and running.started else -1
-        record, status = self._clone(request_id, "", 0 if pidfd >= 0 else sys_.CLONE_NEWNS, None)
+        _, status = self._clone(request_id, "", 0, None)
         if status is not None:
             from bireme.launcher import archive  # the launcher itself stays lean
 
             archive.work(request, status, descriptors, pidfd, self._host)
-        del record
 
 
 def _container_facts(record: Record, names: list[str]) -> ContainerFacts:

@@ -116,7 +116,11 @@ class ArchiveRequest(TypedDict):
     contents: NotRequired[bool]
     """``pack``: the entries of the directory itself, without its own name (``export``)."""
     no_overwrite_dir_non_dir: NotRequired[bool]
+    """``unpack``: a directory is never replaced by something else, nor the other way round."""
     copy_uid_gid: NotRequired[bool]
+    """``unpack``: everything is to belong to ``user`` rather than to whom the archive says."""
+    user: NotRequired[str]
+    """The container's, looked up in its own files."""
 
 
 class Settings(TypedDict):

@@ -7,6 +7,7 @@ file after it means executed, and end of file without it that the child was kill
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -14,7 +15,7 @@ import struct
 
 from bireme import _syscalls as sys_
 from bireme.launcher import _mounts, _program, _protocol, _resolve, _terminal
-from bireme.launcher._protocol import CONFLICT, DRIVER, INVALID, MISSING, Failure
+from bireme.launcher._protocol import CONFLICT, DRIVER, INVALID, MISSING, STORAGE, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from bireme.launcher.requests import ExecRequest, ProcessRequest, StartRequest
 
 READY, TERMINAL = "ready", "terminal"
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+"""Errors of the disk rather than of the kernel."""
 _INIT_PATH = "/sbin/docker-init"
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x41
@@ -63,24 +66,26 @@ class Child:
 
 def start(request: StartRequest, child: Child, host: Host) -> NoReturn:
     """Become the first process of a container."""
-    _guarded(child, lambda: _start(request, child, host))
+    guarded(child.status, lambda: _start(request, child, host))
 
 
 def join(request: ExecRequest, child: Child, pidfd: int, host: Host) -> NoReturn:
     """Become one more process of the container whose first process is ``pidfd``; its pid namespace is entered."""
-    _guarded(child, lambda: _join(request, child, pidfd, host))
+    guarded(child.status, lambda: _join(request, child, pidfd, host))
 
 
-def _guarded(child: Child, become: Callable[[], NoReturn]) -> NoReturn:
+def guarded(status: socket.socket, work: Callable[[], None]) -> NoReturn:
+    """Do the work of a clone and end; what goes wrong is told over ``status``."""
     try:
-        become()
+        work()
     except Failure as failure:
-        _report(child, failure.kind, failure.message)
+        _report(status, failure.kind, failure.message)
     except OSError as error:
         reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
-        _report(child, DRIVER, f"{_where(error)}: {reason}")
+        kind = STORAGE if error.errno in _DISK else DRIVER
+        _report(status, kind, f"{_where(error)}: {reason}")
     except BaseException as error:  # noqa: BLE001 - nothing may leave a clone: what is above is the launcher's loop
-        _report(child, DRIVER, f"{_where(error)}: {error!r}")
+        _report(status, DRIVER, f"{_where(error)}: {error!r}")
     finally:
         os._exit(127)
 
@@ -96,8 +101,8 @@ def _where(error: BaseException) -> str:
     return name.strip("_<>").replace("_", " ")
 
 
-def _report(child: Child, kind: str, message: str) -> None:
-    _protocol.send(child.status, {"error": {"kind": kind, "message": message}})
+def _report(status: socket.socket, kind: str, message: str) -> None:
+    _protocol.send(status, {"error": {"kind": kind, "message": message}})
 
 
 def _start(request: StartRequest, child: Child, host: Host) -> NoReturn:
