@@ -34,9 +34,13 @@ def query_string(query: Mapping[str, object] | None) -> str:
         for item in value if isinstance(value, list) else [value]:
             if item is None or item is False:
                 continue
-            text = "1" if item is True else json.dumps(item) if isinstance(item, dict) else str(item)
+            text = "1" if item is True else _compact(item) if isinstance(item, dict) else str(item)
             pairs.append(f"{key}={quote(text).replace('/', '%2F').replace(':', '%3A')}")
     return "?" + "&".join(pairs) if pairs else ""
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 class Client:

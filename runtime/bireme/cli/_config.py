@@ -132,7 +132,7 @@ def create_body(
     try:
         body = _container(options, image, words, streams, environ)
     except OSError as error:
-        raise CliError(f"bireme: open {error.filename}: {error.strerror}", ENGINE_ERROR) from None
+        raise CliError(f"bireme: open {error.filename}: {(error.strerror or '').lower()}", ENGINE_ERROR) from None
     except ValueError as error:
         raise CliError(f"bireme: {error}", ENGINE_ERROR) from None
     host = _host(options)

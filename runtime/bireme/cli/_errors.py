@@ -34,6 +34,13 @@ class Unreachable(CliError):
     """There is no engine to talk to, or it went away in the middle."""
 
 
+class Gone(CliError):
+    """What was to go is not there: said, but no failure."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 0)
+
+
 class Exit(CliError):
     """Ends the command silently: everything has been said already."""
 

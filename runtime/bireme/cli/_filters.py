@@ -15,7 +15,7 @@ def parse_filters(given: Iterable[str]) -> dict[str, dict[str, bool]]:
     for text in given:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"invalid filter '{text}': a filter is NAME=VALUE")
+            raise ValueError("bad format of filter (expected name=value)")
         filters.setdefault(key.strip().lower(), {})[value.strip()] = True
     return filters
 

@@ -70,7 +70,7 @@ def _resolve(call: Invocation, words: list[str]) -> tuple[str, list[str]]:
     if word in GROUPS:
         return _resolve_in(call, word, rest)
     if word not in VERBS:
-        raise UsageError(f"bireme: unknown command: bireme {word}\nSee 'bireme --help'.")
+        raise UsageError(f"bireme: unknown command: bireme {word}\n\nRun 'bireme --help' for more information")
     return word, rest
 
 
@@ -86,7 +86,10 @@ def _resolve_in(call: Invocation, group: str, words: list[str]) -> tuple[str, li
     reason = REFUSED.get(f"{group} {word}")
     if reason:
         raise UsageError(f"bireme: {group} {word}: {reason}")
-    raise UsageError(f"bireme: unknown command: bireme {group} {word}\nSee 'bireme {group} --help'.")
+    raise UsageError(
+        f"bireme: unknown command: bireme {group} {word}\n\n"
+        f"Usage:  bireme {group} COMMAND\n\nRun 'bireme {group} --help' for more information"
+    )
 
 
 def _parse_verb(call: Invocation, command: Command, words: list[str]) -> Invocation:

@@ -47,14 +47,14 @@ class Session:
             self._client.close()
 
     def each(self, names: Iterable[str], act: Callable[[str], object]) -> int:
-        """``act`` on every name, print those that went well, report the others and go on: 1 if any failed."""
+        """``act`` on every name, print those that went well, report the others and go on; the worst exit status."""
         status = 0
         for name in names:
             try:
                 act(name)
             except CliError as error:
                 warn(error.message)
-                status = 1
+                status = max(status, min(error.status, 1))
             else:
                 say(name)
         return status

@@ -123,7 +123,7 @@ def _read(fd: int, name: str) -> Iterator[bytes]:
         yield data
 
 
-def check_output(path: str) -> None:
+def check_output(path: str, complaint: str) -> None:
     """Raises CliError where an archive cannot go: a terminal, a missing directory, a device."""
     if not path:
         if _terminal.is_terminal(_terminal.STDOUT):
@@ -131,11 +131,11 @@ def check_output(path: str) -> None:
         return
     directory = os.path.dirname(os.path.normpath(path))
     if directory and not os.path.isdir(directory):
-        raise CliError(f'invalid output path: directory "{directory}" does not exist')
+        raise CliError(f'{complaint}: invalid output path: directory "{directory}" does not exist')
     if os.path.isdir(path):
-        raise CliError(f'invalid output path: "{path}" is a directory')
+        raise CliError(f'{complaint}: invalid output path: "{path}" is a directory')
     if os.path.exists(path) and not os.path.isfile(path):
-        raise CliError(f'invalid output path: "{path}" must be a regular file')
+        raise CliError(f'{complaint}: invalid output path: "{path}" must be a regular file')
 
 
 def deliver(pieces: Iterable[bytes], path: str) -> None:

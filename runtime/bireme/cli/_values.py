@@ -80,9 +80,7 @@ def _iso_time(text: str) -> str:
     try:
         moment = datetime.fromisoformat(head + fraction[len(digits) :])
     except ValueError:
-        raise ValueError(
-            f"invalid time {text!r}: give a date and time, seconds since 1970, or 10s, 5m, 1h30m ago"
-        ) from None
+        raise ValueError(f'failed to parse value as time or duration: "{text}"') from None
     return f"{int(moment.timestamp())}.{digits[:_LONGEST_NANOSECOND]:0<9}"
 
 

@@ -41,8 +41,11 @@ class Pieces(io.RawIOBase):
 
     def readinto(self, buffer: Buffer) -> int:
         room = memoryview(buffer).cast("B")
-        if not self._rest:
-            self._rest = next(self._pieces, b"")
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
         count = min(len(room), len(self._rest))
         room[:count] = self._rest[:count]
         self._rest = self._rest[count:]

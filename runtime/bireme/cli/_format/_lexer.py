@@ -124,7 +124,7 @@ def _bad_character(source: str, position: int) -> TemplateError:
     if character in "\"'`":
         kind = {'"': "quoted string", "`": "raw quoted string", "'": "character constant"}[character]
         return TemplateError(f"template: :{line}: unterminated {kind}")
-    return TemplateError(f"template: :{line}: unexpected {character!r} in command")
+    return TemplateError(f"template: :{line}: bad character U+{ord(character):04X} '{character}'")
 
 
 def unescape(text: str) -> str:

@@ -181,21 +181,23 @@ class _Parser:
             return None
         self._next()
         root = self._term(token)
+        second = self._peek().position
         names: list[str] = []
         while self._peek().kind == lex.FIELD:
             names.append(self._next().text[1:])
         if token.kind == lex.FIELD:
-            return self._path(token, None, (token.text[1:], *names))
+            return self._path(token, None, (token.text[1:], *names), second)
         if not names:
             return root
         if isinstance(root, (Literal, Dot, Function)):
             raise self.error(f"unexpected . after term {token.text!r}")
-        return self._path(token, root, tuple(names))
+        return self._path(token, root, tuple(names), second)
 
-    def _path(self, token: Token, root: Node | None, names: tuple[str, ...]) -> Path:
-        start = token.position
+    def _path(self, token: Token, root: Node | None, names: tuple[str, ...], second: int) -> Path:
+        """Its place, for errors, is where its second word stands, as Go has it; its source is all of it."""
         end = self._peek().position
-        return Path(start, self._source[start:end], root, names)
+        place = second if second < end else token.position
+        return Path(place, self._source[token.position : end], root, names)
 
     def _term(self, token: Token) -> Node:
         place, text = token.position, token.text

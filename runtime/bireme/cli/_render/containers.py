@@ -55,6 +55,7 @@ def container_row(item: dict[str, Any], *, now: float, whole: bool = False) -> R
         Mounts=",".join(mount if whole else ellipsis(mount, _MOUNT_WIDTH) for mount in mounts),
         Names=_names(item),
         Networks=",".join(sorted((item.get("NetworkSettings") or {}).get("Networks") or {})),
+        Platform=None,
         Ports=", ".join(sorted(_port(port) for port in item.get("Ports") or ())),
         RunningFor=ago(created, now),
         Size=_size(item),

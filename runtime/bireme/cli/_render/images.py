@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bireme.cli._images import split_reference
 from bireme.cli._render.listing import Row
-from bireme.cli._render.units import ago, ellipsis, human_size, local_time, short_id
+from bireme.cli._render.units import ago, ellipsis, human_size, local_time, short_id, stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ HISTORY_TITLES = {
     "Size": "SIZE",
     "Comment": "COMMENT",
 }
+EXACT_HISTORY_TABLE = "{{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}"
 HISTORY_TABLE = "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}"
 _CREATED_BY_WIDTH = 45
 
@@ -72,13 +73,13 @@ def _row(item: dict[str, Any], name: str, tag: str, digest: str, *, now: float, 
 
 def history_row(item: dict[str, Any], *, now: float, whole: bool, human: bool) -> Row:
     """One entry of ``GET /images/NAME/history``."""
-    created, size = float(item.get("Created") or 0), int(item.get("Size") or 0)
+    created, size = int(item.get("Created") or 0), int(item.get("Size") or 0)
     identifier, made_by = str(item.get("Id") or "<missing>"), str(item.get("CreatedBy") or "").replace("\t", " ")
     return Row(
         Comment=str(item.get("Comment") or ""),
-        CreatedAt=local_time(created),
+        CreatedAt=stamp(created),
         CreatedBy=made_by if whole else ellipsis(made_by, _CREATED_BY_WIDTH),
-        CreatedSince=ago(created, now) if human else local_time(created),
+        CreatedSince=ago(created, now) if human else stamp(created),
         ID=identifier if whole or identifier == "<missing>" else short_id(identifier),
         Size=human_size(size, 3) if human else str(size),
     )

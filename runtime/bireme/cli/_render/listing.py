@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _TABLE = "table"
+_BAD_TEMPLATE = 64
 
 PLAIN_FORMAT_HELP = """Format output using a custom template:
 'json':             Print in JSON format
@@ -30,10 +31,12 @@ class Row(Struct):
 def render(form: str, default: str, titles: Mapping[str, str], rows: Iterable[Row]) -> str:
     """The list as text. ``form`` is what ``--format`` says (or empty), ``default`` the template behind ``table``.
 
+    The rows are asked for once the template is known to be one.
+
     Raises CliError where the template is wrong or names a field that is not there.
     """
     lined_up, source = _source(form, default)
-    template = parse_form(source)
+    template = _parse(source)
     try:
         lines = [template.render(row) for row in rows]
         if not lined_up:
@@ -45,7 +48,10 @@ def render(form: str, default: str, titles: Mapping[str, str], rows: Iterable[Ro
 
 def render_each(form: str, values: Iterable[object]) -> Iterator[str]:
     """``form`` applied to one value after the other, a line each as the values come. Raises CliError."""
-    template = parse_form("{{json .}}" if form == "json" else form)
+    try:
+        template = Template("{{json .}}" if form == "json" else form)
+    except TemplateError as error:
+        raise CliError(f"template parsing error: {error}", _BAD_TEMPLATE) from None
     for value in values:
         try:
             yield template.render(value) + "\n"
@@ -63,7 +69,7 @@ def _source(form: str, default: str) -> tuple[bool, str]:
     return lined_up, source.replace("\\t", "\t").replace("\\n", "\n")
 
 
-def parse_form(source: str) -> Template:
+def _parse(source: str) -> Template:
     """Raises CliError."""
     try:
         return Template(source)

@@ -27,17 +27,22 @@ _LISTS = (
 LISTS = frozenset(_LISTS.split())
 """Fields that are lists even where the API says null."""
 
-_OTHER_NAMES = {"ID": "Id", "NanoCPUs": "NanoCpus"}
+_OTHER_NAMES = {
+    "ID": ("Id", "id"),
+    "APIVersion": ("ApiVersion",),
+    "NanoCPUs": ("NanoCpus",),
+    **{name: (name[0].lower() + name[1:],) for name in ("From", "Scope", "Status", "Time", "TimeNano")},
+}
 
 
 class Object(Struct):
     """Knows Go's name for a field whose JSON is written differently."""
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or super().__contains__(_OTHER_NAMES.get(str(name), ""))
+        return any(super(Object, self).__contains__(key) for key in (name, *_OTHER_NAMES.get(str(name), ())))
 
     def __missing__(self, name: str) -> Any:
-        return self[_OTHER_NAMES[name]]
+        return next(self[key] for key in _OTHER_NAMES[name] if super(Object, self).__contains__(key))
 
 
 def structured(value: Any) -> Any:

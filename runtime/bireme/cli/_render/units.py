@@ -73,6 +73,17 @@ def local_time(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(moment))
 
 
+def stamp(seconds: int, nanos: int | None = None) -> str:
+    """A moment as RFC 3339 has it in local time, with all nine digits if they are given; no offset is ``Z``."""
+    import time
+
+    local = time.localtime(seconds)
+    offset = time.strftime("%z", local)
+    zone = "Z" if offset in ("+0000", "") else f"{offset[:3]}:{offset[3:]}"
+    fraction = "" if nanos is None else f".{nanos:09d}"
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}{fraction}{zone}"
+
+
 def moment_of(text: str) -> float:
     """An API's time (RFC 3339) in seconds since 1970; 0 for none (Go's year 1) and for what is no time."""
     from datetime import datetime

@@ -103,14 +103,14 @@ class _Download(_Copy):
 
 class _Upload(_Copy):
     def run(self, path: str, target: str) -> None:
+        here = None if path == "-" else _local_source(path, self._follow)
         place = self._target(target)
-        if path == "-":
+        if here is None:
             if not place.is_directory:
                 raise CliError(f'destination "{self._container}:{target}" must be a directory')
             with source("-", empty="requested cp from stdin, but stdin is empty", quiet=self._quiet) as pieces:
                 self._send(place.path, pieces)
             return
-        here = _local_source(path, self._follow)
         directory, name = plan_copy(here, place)
         counted = self.meter("Copying to container -")
         with contextlib.closing(counted.over(pack(here.path, name))) as pieces:

@@ -35,8 +35,8 @@ def df(session: Session, options: Values, arguments: list[str]) -> int:
 
 def _verbose(answer: dict[str, Any]) -> str:
     now = time.time()
-    images = [row for item in answer.get("Images") or () for row in image_rows(item, now=now)]
-    containers = [container_row(item, now=now) for item in answer.get("Containers") or ()]
+    images = [next(image_rows(item, now=now)) for item in answer.get("Images") or ()]
+    containers = [container_row({**item, "SizeRootFs": 0}, now=now) for item in answer.get("Containers") or ()]
     volumes = [volume_row(item, now=now) for item in answer.get("Volumes") or ()]
     return (
         "Images space usage:\n\n"

@@ -43,7 +43,7 @@ def _body(session: Session, options: Values, words: list[str], detach: bool) -> 
     try:
         variables = environment(options.many("env-file"), options.many("env"), session.environ)
     except OSError as error:
-        raise CliError(f"open {error.filename}: {error.strerror}") from None
+        raise CliError(f"open {error.filename}: {(error.strerror or '').lower()}") from None
     except ValueError as error:
         raise CliError(str(error)) from None
     body: dict[str, Any] = {

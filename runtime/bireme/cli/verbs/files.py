@@ -26,7 +26,7 @@ def diff(session: Session, options: Values, arguments: list[str]) -> int:
 
 def export(session: Session, options: Values, arguments: list[str]) -> int:
     path = options.text("output")
-    check_output(path)
+    check_output(path, "failed to export container")
     deliver(session.client.open("GET", f"/containers/{quote(arguments[0])}/export"), path)
     return 0
 

@@ -13,6 +13,7 @@ from bireme.cli._flags import STRING, Flag
 from bireme.cli._images import split_reference
 from bireme.cli._render.images import (
     DIGEST_TABLE,
+    EXACT_HISTORY_TABLE,
     HISTORY_TABLE,
     HISTORY_TITLES,
     TABLE,
@@ -55,7 +56,8 @@ def history(session: Session, options: Values, arguments: list[str]) -> int:
         for row in rows:
             say(row["ID"])
         return 0
-    sys.stdout.write(render(options.text("format"), HISTORY_TABLE, HISTORY_TITLES, rows))
+    table = HISTORY_TABLE if human else EXACT_HISTORY_TABLE
+    sys.stdout.write(render(options.text("format"), table, HISTORY_TITLES, rows))
     return 0
 
 

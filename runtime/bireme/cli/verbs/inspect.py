@@ -9,7 +9,7 @@ from bireme.cli._client import quote
 from bireme.cli._command import Command
 from bireme.cli._errors import ApiError, CliError, Exit
 from bireme.cli._flags import STRING, Flag
-from bireme.cli._render.listing import PLAIN_FORMAT_HELP, parse_form, render_each
+from bireme.cli._render.listing import PLAIN_FORMAT_HELP, render_each
 from bireme.cli._render.structure import structured
 from bireme.cli._session import warn
 
@@ -45,13 +45,11 @@ def _of(kind: str) -> Callable[[Session, Values, list[str]], int]:
 def _show(session: Session, options: Values, names: list[str], kinds: tuple[str, ...], *, sized: bool) -> int:
     """All that is found is shown, then what is not is told; exit status 1 if any was missing."""
     form = options.text("format")
-    if form and form != "json":
-        parse_form(form)  # a template that is no template is told before anything is asked
     complaints: list[str] = []
     found = _found(session.client, names, kinds, complaints, sized)
     if form and form != "json":
-        for line in render_each(form, (structured(item) for item in found)):
-            sys.stdout.write(line)
+        lines = list(render_each(form, (structured(item) for item in found)))
+        sys.stdout.write("".join(lines) or "\n")
     else:
         indent, separators = (None, (",", ":")) if form else (4, (",", ": "))
         sys.stdout.write(json.dumps(list(found), indent=indent, separators=separators, ensure_ascii=False) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bireme.cli._client import quote
 from bireme.cli._command import Command
-from bireme.cli._errors import ApiError, CliError
+from bireme.cli._errors import ApiError, CliError, Gone
 from bireme.cli._flags import INT, STRING, Flag
 from bireme.cli._session import say, warn
 from bireme.cli._values import parse_bytes, parse_cpus, parse_restart
@@ -56,9 +56,9 @@ def remove(session: Session, options: Values, arguments: list[str]) -> int:
         try:
             client.call("DELETE", f"/containers/{quote(name)}", query)
         except ApiError as error:
-            if error.code != 404 or not options.on("force"):
-                raise
-            warn(error.message)  # it is gone, as was asked for
+            if error.code == 404 and options.on("force"):
+                raise Gone(error.message) from error  # as was asked for
+            raise
 
     return session.each(arguments, act)
 
@@ -91,7 +91,10 @@ def rename(session: Session, options: Values, arguments: list[str]) -> int:
     old, new = arguments
     if not old or not new:
         raise CliError("Error: Neither old nor new names may be empty")
-    session.client.call("POST", f"/containers/{quote(old)}/rename", {"name": new})
+    try:
+        session.client.call("POST", f"/containers/{quote(old)}/rename", {"name": new})
+    except ApiError as error:
+        raise CliError(f"{error.message}\nError: failed to rename container named {old}") from error
     return 0
 
 

@@ -14,22 +14,23 @@ from bireme.cli._session import say, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bireme.cli._flags import Values
+    from bireme.cli._render.listing import Row
     from bireme.cli._session import Session
 
 
 def ps(session: Session, options: Values, arguments: list[str]) -> int:
     form, quiet, sized = options.text("format"), options.on("quiet"), options.on("size")
     last = 1 if options.on("latest") else options.number("last") or 0
-    query = {
+    query: dict[str, object] = {
         "all": options.on("all"),
         "filters": parse_filters(options.many("filter")) or None,
         "limit": last if last > 0 else None,
-        "size": sized or (not quiet and ".Size" in form),
+        "size": sized or (not quiet and (".Size" in form or "json ." in form)),
     }
-    items = session.client.json("GET", "/containers/json", query) or []
-    now, whole = time.time(), options.on("no-trunc")
-    rows = [container_row(item, now=now, whole=whole) for item in items]
+    rows = _rows(session, query, options.on("no-trunc"))
     if quiet:
         if form not in ("", "table"):
             warn("WARNING: Ignoring custom format, because both --format and --quiet are set.")
@@ -39,6 +40,13 @@ def ps(session: Session, options: Values, arguments: list[str]) -> int:
     table = f"{TABLE}\t{{{{.Size}}}}" if sized else TABLE
     sys.stdout.write(render(form, table, titles(), rows))
     return 0
+
+
+def _rows(session: Session, query: dict[str, object], whole: bool) -> Iterator[Row]:
+    items = session.client.json("GET", "/containers/json", query) or []
+    now = time.time()
+    for item in items:
+        yield container_row(item, now=now, whole=whole)
 
 
 COMMANDS = {

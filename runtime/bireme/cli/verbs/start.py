@@ -33,7 +33,7 @@ def start(session: Session, options: Values, arguments: list[str]) -> int:
         else:
             say(name)
     if failed:
-        raise CliError(f"failed to start containers: {', '.join(failed)}")
+        raise CliError(f"Error: failed to start containers: {', '.join(failed)}")
     return 0
 
 

@@ -57,7 +57,7 @@ def load(session: Session, options: Values, arguments: list[str]) -> int:
 
 def save(session: Session, options: Values, arguments: list[str]) -> int:
     path = options.text("output")
-    check_output(path)
+    check_output(path, "failed to save image")
     if len(arguments) == 1:
         response = session.client.open("GET", f"/images/{quote(arguments[0])}/get")
     else:
