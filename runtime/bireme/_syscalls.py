@@ -25,6 +25,8 @@ _OPEN_TREE, _MOVE_MOUNT, _CLONE3, _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 428, 
 
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
+_AT_SYMLINK_NOFOLLOW = 0x100
+_STATX_CTIME, _STATX_BTIME = 0x80, 0x800
 AT_RECURSIVE = 0x8000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x1, 0x2, 0x4, 0x8
@@ -219,3 +221,12 @@ def renameat2(source: str, target: str, flags: int) -> None:
 def syncfs(fd: int) -> None:
     """Write a whole file system to its disk; other threads go on meanwhile."""
     _check(_waiting.syncfs(fd))
+
+
+def birth_time(path: str) -> int:
+    """statx(2): when a file was made, in nanoseconds since the epoch; where that is not kept, its last change."""
+    found = ctypes.create_string_buffer(256)
+    _check(_libc.statx(AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, _STATX_CTIME | _STATX_BTIME, found), path)
+    mask = struct.unpack_from("=I", found)[0]
+    seconds, nanoseconds = struct.unpack_from("=qI", found, 80 if mask & _STATX_BTIME else 96)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
