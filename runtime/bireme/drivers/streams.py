@@ -81,11 +81,8 @@ class Terminal(Output):
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the process how large its window is; it gets SIGWINCH. Nothing happens once it is closed."""
-        try:
-            fd = self._stream.fileno()
-            fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-        except trio.ClosedResourceError:
-            return
+        if not self.closed:
+            fcntl.ioctl(self._stream.fileno(), termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
 
 class TerminalInput:

@@ -1,0 +1,140 @@
+"""A ROOT with one busybox layer, a real launcher on it, and containers for the driver to start."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from bireme.drivers import NativeDriver, open_native
+from bireme.launcher.client import Launcher, open_launcher
+from bireme.launcher.requests import RootRequest
+from bireme_actors import ContainerConfig, ContainerId, Process, ProcessSpec
+from bireme_actors.testing import sample_config
+
+PATIENCE = 30.0
+"""Seconds after which what a test waits for has failed."""
+
+_APPLETS = ("cat", "echo", "grep", "ls", "mount", "mkdir", "ping", "sh", "sleep", "stat", "stty", "true", "chmod", "id")
+_BUSYBOX = shutil.which("busybox") or "/bin/busybox"
+
+
+@dataclass(frozen=True)
+class Roots:
+    """``RootRequests`` for containers that all have the one layer."""
+
+    root: Path
+
+    def root_request(self, config: ContainerConfig) -> RootRequest:
+        return {
+            "layers_directory": "images/layers",
+            "layers": ["base"],
+            "upper": f"../../containers/{config.id}/upper",
+            "work": f"../../containers/{config.id}/work",
+            "volatile": config.auto_remove,
+            "mounts": [],
+            "files": [],
+        }
+
+    def exit_file(self, container: ContainerId) -> str:
+        return f"containers/{container}/exit.json"
+
+
+@dataclass
+class Bench:
+    """A driver with a launcher of its own."""
+
+    root: Path
+    launcher: Launcher
+    driver: NativeDriver
+    started: list[ContainerConfig] = field(default_factory=list)
+
+    async def config(self, *args: str, **changes: Any) -> ContainerConfig:
+        """A container with a busybox in its root, ready to be started."""
+        config = replace(sample_config(*args), **changes)
+        for name in ("upper", "work"):
+            (self.root / "containers" / config.id / name).mkdir(parents=True)
+        self.started.append(config)
+        return config
+
+    def leftovers(self) -> Iterable[str]:
+        """What is left of the containers: the launcher's children, whatever is mounted in them, the directories there."""
+        children = Path(f"/proc/{self.launcher.facts['pid']}/task/{self.launcher.facts['pid']}/children")
+        held = self.driver.statistics()
+        return [f"process {pid}" for pid in children.read_text().split()] + [f"{held}" for _ in range(held["containers"])]
+
+    async def run(self, *args: str, **changes: Any) -> tuple[int, str]:
+        """Start, read all output, wait, clean up: ``(exit code, what was printed)``."""
+        config = await self.config(*args, **changes)
+        process = await self.driver.start(config)
+        printed = await read_all(process)
+        with trio.fail_after(PATIENCE):
+            status = await process.wait()
+        await self.driver.cleanup(config)
+        return int(status), printed
+
+    async def exec(self, container: Any, *args: str, **changes: Any) -> tuple[int, str]:
+        """Add a process and read all it prints."""
+        process = await container.exec(ProcessSpec(args=args, **changes))
+        printed = await read_all(process)
+        with trio.fail_after(PATIENCE):
+            return int(await process.wait()), printed
+
+
+async def read_all(process: Process) -> str:
+    """Both outputs, one after the other."""
+    parts = []
+    for source in (process.stdout, process.stderr):
+        data = bytearray()
+        if source is not None:
+            with trio.fail_after(PATIENCE):
+                while some := await source.receive_some():
+                    data += some
+            await source.aclose()
+        parts.append(data.decode())
+    return "".join(parts)
+
+
+@pytest.fixture
+def bireme_root(tmp_path: Path) -> Path:
+    """A ROOT directory with the layer in it."""
+    layer = tmp_path / "root/images/layers/base"
+    for name in ("bin", "etc", "proc", "sys", "dev", "tmp", "root"):
+        (layer / name).mkdir(parents=True)
+    shutil.copy(_BUSYBOX, layer / "bin/busybox")
+    for applet in _APPLETS:
+        (layer / "bin" / applet).symlink_to("busybox")
+    (layer / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n")
+    (layer / "etc/group").write_text("root:x:0:\nann:x:1000:\n")
+    return tmp_path / "root"
+
+
+@asynccontextmanager
+async def open_bench(root: Path, *, detached: bool = False) -> AsyncIterator[Bench]:
+    """A driver for the length of the block."""
+    async with open_launcher(str(root), str(root / "run"), detached=detached) as launcher:
+        driver = await open_native(launcher, Roots(root), str(root / "cache"))
+        yield Bench(root, launcher, driver)
+
+
+BenchFactory = Callable[..., AbstractAsyncContextManager[Bench]]
+
+
+@pytest.fixture
+def bench_factory(bireme_root: Path) -> BenchFactory:
+    """Opens a bench on the ROOT of this test."""
+    return partial(open_bench, bireme_root)
+
+
+@pytest.fixture
+async def bench(bench_factory: BenchFactory) -> AsyncIterator[Bench]:
+    """A driver with an embedded launcher."""
+    async with bench_factory() as opened:
+        yield opened
