@@ -1,0 +1,181 @@
+"""The engine behind the command line: it comes when it is needed, goes when told, and loses nothing in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system._cli import PATIENCE, Cli, end, sh
+
+pytestmark = [pytest.mark.root, pytest.mark.system]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Cli]:
+    """The command line over a root that only this test has."""
+    cli = Cli(tmp_path / "root", tmp_path / "run")
+    yield cli
+    if (cli.run_dir / "bireme.sock").exists():
+        cli.clear()
+        cli("shutdown")
+
+
+def pids(cli: Cli) -> tuple[int, int]:
+    info = json.loads(cli.ok("info", "--format", "json"))
+    return info["EnginePid"], info["LauncherPid"]
+
+
+def wait_for_end(pid: int) -> None:
+    """Until a process that is no child of ours has ended."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([fd], [], [], PATIENCE)[0], f"process {pid} goes on"
+    finally:
+        os.close(fd)
+
+
+def state(cli: Cli, container: str) -> str:
+    return cli.ok("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", container)
+
+
+# Coming and going
+
+
+def test_the_first_command_starts_it_and_says_so_only_when_asked(own: Cli) -> None:
+    quiet = own("ps", "-q")
+    assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
+    engine, launcher = pids(own)
+    own.ok("shutdown")
+    wait_for_end(engine)
+    wait_for_end(launcher)
+    loud = own("--debug", "ps", "-q")
+    assert (loud.status, loud.out) == (0, "")
+    assert "starting one" in loud.err
+
+
+def test_many_first_commands_start_one(own: Cli) -> None:
+    clients = [own.popen("info", "--format", "{{.EnginePid}}") for _ in range(6)]
+    answers = [end(client) for client in clients]
+    assert {(status, err) for status, _, err in answers} == {(0, b"")}
+    assert len({out for _, out, _ in answers}) == 1
+
+
+def test_it_leaves_by_itself_when_idle(own: Cli) -> None:
+    with own.popen("serve", "--idle", "1") as engine:
+        assert engine.wait(timeout=PATIENCE) == 0
+
+
+def test_it_stays_while_a_container_runs(own: Cli) -> None:
+    container = own.ok("run", "-d", "-i", "busybox", "cat")
+    engine, launcher = pids(own)
+    own.ok("kill", container)
+    assert pids(own) == (engine, launcher)
+
+
+def test_the_socket_is_its_owners_alone(own: Cli) -> None:
+    own.ok("ps")
+    assert (own.run_dir / "bireme.sock").stat().st_mode & 0o777 == 0o600
+
+
+def test_serve_in_the_foreground_ends_on_a_signal_and_takes_its_containers_along(own: Cli) -> None:
+    with own.popen("serve") as engine:
+        wait_for_socket(own)
+        container = own.ok("run", "-d", "busybox", "sleep", "60")
+        _, launcher = pids(own)
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(timeout=PATIENCE) == 0
+    wait_for_end(launcher)
+    assert state(own, container) in ("exited 143", "exited 137")
+
+
+def wait_for_socket(own: Cli) -> None:
+    """A command in the background would start an engine of its own if it came first."""
+    for _ in range(1000):
+        if own("-H", f"unix://{own.run_dir}/bireme.sock", "version").status == 0:
+            return
+    pytest.fail("the engine does not listen")
+
+
+# What outlives it
+
+
+def test_shutdown_stops_the_containers_and_the_next_engine_knows_how_they_ended(own: Cli) -> None:
+    container = own.ok("run", "-d", "busybox", *sh("trap 'exit 4' TERM; echo set; while :; do sleep 1 & wait $!; done"))
+    with own.popen("logs", "-f", container) as logs:
+        assert logs.stdout is not None
+        assert logs.stdout.readline() == b"set\n"
+        own.ok("shutdown")
+    assert state(own, container) == "exited 4"
+    assert own.ok("logs", container) == "set"
+
+
+def test_shutdown_detach_leaves_the_containers_to_the_next_engine(own: Cli) -> None:
+    container = own.ok("run", "-d", "-i", "-v", "/data", "busybox", *sh("echo before; read x; echo after; exit 3"))
+    engine, launcher = pids(own)
+    own.ok("shutdown", "--detach")
+    wait_for_end(engine)
+    assert state(own, container) == "running 0"
+    assert pids(own)[1] == launcher
+    assert own.ok("exec", container, "cat", "/proc/1/comm") == "sh"
+    own.ok("kill", container)
+    assert own.ok("wait", container) == "137"
+    assert own.ok("logs", container) == "before"
+
+
+def test_an_exit_while_no_engine_is_there_is_known_to_the_next(own: Cli) -> None:
+    container = own.ok("run", "-d", "busybox", *sh("echo said; exec sleep 60"))
+    pid = int(own.ok("inspect", "-f", "{{.State.Pid}}", container))
+    engine, _ = pids(own)
+    own.ok("shutdown", "--detach")
+    wait_for_end(engine)
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(pid)
+    assert own.ok("wait", container) == "137"
+    assert own.ok("logs", container) == "said"
+
+
+def test_a_killed_engine_loses_no_container(own: Cli) -> None:
+    container = own.ok("run", "-d", "busybox", *sh("echo said; exec sleep 60"))
+    engine, launcher = pids(own)
+    os.kill(engine, signal.SIGKILL)
+    wait_for_end(engine)
+    assert state(own, container) == "running 0"
+    assert pids(own)[1] == launcher
+    assert own.ok("logs", container) == "said"
+
+
+def test_a_killed_launcher_takes_the_containers_along_and_the_engine_says_so(own: Cli) -> None:
+    container = own.ok("run", "-d", "busybox", "sleep", "60")
+    pid = int(own.ok("inspect", "-f", "{{.State.Pid}}", container))
+    _, launcher = pids(own)
+    os.kill(launcher, signal.SIGKILL)
+    wait_for_end(launcher)
+    wait_for_end(pid)
+    assert own.ok("wait", container) == "137"
+
+
+# The client
+
+
+def test_the_client_never_loads_trio(own: Cli) -> None:
+    own.ok("ps")
+    program = (
+        "import sys; from bireme.cli import main; status = main(sys.argv[1:]); "
+        "loaded = {name.partition('.')[0] for name in sys.modules}; "
+        "print(status, *sorted(loaded - sys.stdlib_module_names - {'__main__'}))"
+    )
+    for words in (["ps"], ["run", "--rm", "busybox", "true"], ["images"], ["info", "--format", "{{.ID}}"]):
+        command = [sys.executable, "-S", "-c", program, *words]
+        done = subprocess.run(command, env=own.environ, capture_output=True, text=True, check=True, timeout=PATIENCE)
+        assert done.stdout.splitlines()[-1] == "0 bireme", done.stdout
