@@ -1,0 +1,189 @@
+"""The images of one ROOT: the face that the engine uses."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import trio
+
+from bireme.images import default, imports
+from bireme.images._index import Index, Listed
+from bireme.images._opening import Places
+from bireme.images._removal import Removal, plan_removal, users
+from bireme.images._repository import Repository
+from bireme.images.model import Image, Progress, silent
+from bireme.images.references import parse
+from bireme_actors import ByteSource, Clock, ImageNotFound
+
+if TYPE_CHECKING:
+    from bireme.storage.paths import Layout
+
+Records = tuple[tuple[str, str], ...]
+"""What a removal did: ``("Untagged", name)`` and ``("Deleted", digest)``, in order."""
+_Records = list[tuple[str, str]]
+
+
+class ImageStore:
+    """Images by name and ID. Construct it in no event loop or before anything else happens: it reads the disk.
+
+    Its reads answer from memory. Raises StorageError if the disk refuses.
+    """
+
+    def __init__(self, directory: str, *, staging: str | None = None, clock: Clock = time.time_ns) -> None:
+        places = Places(directory, staging or os.path.join(directory, "staging"))
+        self._repository = Repository(places, clock)
+        self._making = trio.Lock()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A line for each stored image that the start found damaged; it is neither usable nor thrown away."""
+        return self._repository.problems
+
+    def get(self, ref: str) -> Image:
+        """By ID, its beginning, ``name``, ``name:tag`` or ``name@digest``.
+
+        Raises ImageNotFound, InvalidConfig for what cannot be a name, Conflict if two IDs begin so.
+        """
+        return self._repository.catalogue.find(ref)
+
+    def list(self) -> tuple[Image, ...]:
+        """All images, the newest first."""
+        return self._repository.catalogue.all()
+
+    def layers(self, image_id: str) -> tuple[str, ...]:
+        """Names of the layers' directories below ``layers``, the lowest first. Raises ImageNotFound."""
+        return tuple(layer.directory for layer in self._repository.catalogue.layers(image_id))
+
+    async def ensure_default(self) -> None:
+        """Make the embedded busybox unless an image has its name; at once for any number of callers.
+
+        Raises MissingRequirement naming the package, StorageError. Cancelled: it is there or it is not.
+        """
+        async with self._making:
+            if parse(default.NAME).key not in self._repository.catalogue.index.names:
+                await default.make_default(self._repository)
+
+    async def resolve(self, ref: str) -> Image:
+        """As ``get``, but ``busybox`` is made on first use."""
+        try:
+            return self.get(ref)
+        except ImageNotFound:
+            if parse(ref).key != parse(default.NAME).key:
+                raise
+        await self.ensure_default()
+        return self.get(ref)
+
+    async def import_(
+        self,
+        source: ByteSource,
+        *,
+        reference: str = "",
+        changes: Sequence[str] = (),
+        message: str = "",
+        progress: Progress = silent,
+        total: int = 0,
+    ) -> Image:
+        """An image from a root file system's tar archive, compressed or not. ``total``: its bytes, if known.
+
+        The source stays the caller's to close. Raises InvalidConfig for a bad name, change or archive, StorageError
+        if the disk refuses. Cancelled or failed: nothing is left.
+        """
+        return await imports.import_image(
+            self._repository,
+            source,
+            reference=reference,
+            changes=changes,
+            message=message,
+            progress=progress,
+            total=total,
+        )
+
+    async def tag(self, ref: str, target: str) -> None:
+        """Give an image one more name, which it takes from another that may have it.
+
+        Raises ImageNotFound, InvalidConfig. Cancelled: it has the name or it has not.
+        """
+        key = imports.new_name(target)
+        now = self._repository.clock()
+
+        def decide(index: Index) -> Collection[str]:
+            image_id = self.get(ref).id
+            index.names[key] = image_id
+            index.images[image_id] = Listed(tagged=now)
+            return ()
+
+        await self._repository.change(decide)
+
+    async def remove(
+        self,
+        ref: str,
+        *,
+        force: bool,
+        prune: bool = True,
+        used_by: Mapping[str, str],
+        running: Mapping[str, str] | None = None,
+    ) -> Records:
+        """Take a name away, and the image with its last one (``docker rmi``).
+
+        ``used_by`` and ``running`` map an image's ID to a container of it, of any kind and a running one. ``prune``
+        is Docker's and means nothing here, where images have no parents. Raises ImageNotFound, Conflict in Docker's
+        words, StorageError. Cancelled: all of it has happened or nothing.
+        """
+        records: _Records = []
+
+        def decide(index: Index) -> Collection[str]:
+            image = self.get(ref)
+            user = users(image.id, used_by, running or {})
+            removal = plan_removal(ref, image.id, index.references(image.id), user, force=force)
+            return _carry_out(removal, index, image.id, used_by, records)
+
+        layers = await self._repository.change(decide)
+        return (*records, *(("Deleted", layer.diff_id) for layer in layers))
+
+    async def prune(self, *, dangling_only: bool, used: Collection[str]) -> tuple[_Records, int]:
+        """Remove every image that no container uses, or of these only those without a name; and the bytes freed.
+
+        Raises StorageError. Cancelled: all of it has happened or nothing.
+        """
+        records: _Records = []
+
+        def decide(index: Index) -> Collection[str]:
+            gone: list[str] = []
+            for image in self.list():
+                names = tuple(index.references(image.id))
+                if image.id not in used and not (names and dangling_only):
+                    gone += _carry_out(Removal(names, delete=True), index, image.id, used, records)
+            return [*gone, *_unused(index, used)]
+
+        layers = await self._repository.change(decide)
+        records += [("Deleted", layer.diff_id) for layer in layers]
+        return records, sum(layer.size for layer in layers)
+
+
+def _carry_out(
+    removal: Removal, index: Index, image_id: str, used: Collection[str], records: _Records
+) -> Collection[str]:
+    """Do to the index what was decided; the images that go altogether."""
+    for name in removal.untag:
+        del index.names[name]
+        records.append(("Untagged", parse(name).familiar))
+    if not removal.delete:
+        return ()
+    records.append(("Deleted", image_id))
+    if image_id in used:
+        index.images[image_id] = Listed(removed=True)
+        return _unused(index, used)
+    return [image_id, *_unused(index, used)]
+
+
+def _unused(index: Index, used: Collection[str]) -> list[str]:
+    """Images that were removed by force while a container used them, and are not used any more."""
+    return [image_id for image_id, listed in index.images.items() if listed.removed and image_id not in used]
+
+
+def open_images(layout: Layout) -> ImageStore:
+    """The images below a ROOT. Blocks; raises StorageError if the disk refuses or the list of images is damaged."""
+    return ImageStore(layout.images)
