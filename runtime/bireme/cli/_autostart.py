@@ -16,11 +16,13 @@ from bireme.cli._http import connect
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    import subprocess
 
     from bireme.cli._settings import Settings
 
 IDLE_SECONDS = 300
 READY_SECONDS = 60
+_LAST_SECONDS = 5
 _ABSENT = (FileNotFoundError, ConnectionRefusedError)
 
 
@@ -45,6 +47,8 @@ def connect_or_start(settings: Settings) -> socket.socket:
 
 
 def _unreachable(path: str, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return f"permission denied while trying to connect to the Bireme engine at unix://{path}: run this as root"
     reason = error.strerror or str(error)
     return f"Cannot connect to the Bireme engine at unix://{path} ({reason}). Is the engine running?"
 
@@ -52,6 +56,10 @@ def _unreachable(path: str, error: OSError) -> str:
 def _start(settings: Settings) -> socket.socket:
     import fcntl
 
+    if os.geteuid() != 0:
+        raise Unreachable(
+            f"no engine runs at unix://{settings.socket_path}, and starting one needs root: run this as root (sudo)"
+        )
     try:
         os.makedirs(settings.run_dir, mode=0o711, exist_ok=True)
         lock = os.open(os.path.join(settings.run_dir, "start.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -70,34 +78,59 @@ def _start(settings: Settings) -> socket.socket:
 
 def _launch(settings: Settings) -> None:
     """Run the engine and return once it listens. Raises Unreachable with the engine's own reason."""
-    import subprocess
-
     _debug(settings, f"no engine at {settings.socket_path}, starting one (log: {settings.log_path})")
     ready, tell = os.pipe()
     try:
-        log = os.open(settings.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        before = os.lseek(log, 0, os.SEEK_END)
         try:
-            engine = subprocess.Popen(
-                engine_command(settings, tell),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env=_engine_environment(),
-                pass_fds=(tell,),
-                start_new_session=True,
-            )
+            engine, before = _spawn(settings, tell)
         finally:
-            os.close(log)
             os.close(tell)
         if not _told(ready):
-            raise Unreachable(f"the engine did not start: {_last_words(settings.log_path, before, engine.poll())}")
-        # It outlives this process on purpose; nobody here waits for it.
-        engine.returncode = 0
+            status = _end(engine)
+            raise Unreachable(f"the engine did not start: {_last_words(settings.log_path, before, status)}")
     finally:
         os.close(ready)
+    # It outlives this process on purpose; nobody here waits for it.
+    engine.returncode = 0
     _debug(settings, f"engine {engine.pid} is ready")
+
+
+def _spawn(settings: Settings, tell: int) -> tuple[subprocess.Popen[bytes], int]:
+    """The engine's process, and where in its log its own words begin."""
+    import subprocess
+
+    try:
+        log = os.open(settings.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unreachable(f"cannot start an engine: {error.filename}: {error.strerror}") from error
+    try:
+        before = os.lseek(log, 0, os.SEEK_END)
+        engine = subprocess.Popen(
+            engine_command(settings, tell),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=_engine_environment(),
+            pass_fds=(tell,),
+            start_new_session=True,
+            umask=0o022,
+        )
+    finally:
+        os.close(log)
+    return engine, before
+
+
+def _end(engine: subprocess.Popen[bytes]) -> int | None:
+    """The status of an engine that gave up, or None for one that did neither start nor end: that one is ended."""
+    import subprocess
+
+    try:
+        return engine.wait(_LAST_SECONDS)
+    except subprocess.TimeoutExpired:
+        engine.kill()
+        engine.wait()
+        return None
 
 
 def engine_command(settings: Settings, ready_fd: int) -> list[str]:
@@ -110,9 +143,12 @@ def engine_command(settings: Settings, ready_fd: int) -> list[str]:
 
 
 def _engine_environment() -> dict[str, str]:
-    """Ours, with the module path made absolute: the engine runs in ``/`` and finds the same modules."""
-    path = [os.path.abspath(entry) for entry in sys.path if os.path.isdir(entry or ".")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    """Ours, and where this package is found: the engine runs in ``/``, where a relative module path leads nowhere."""
+    import bireme
+
+    home = os.path.dirname(os.path.dirname(os.path.abspath(bireme.__file__)))
+    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([home, *map(os.path.abspath, given)])}
 
 
 def _told(ready: int) -> bool:

@@ -20,7 +20,7 @@ GLOBAL_FLAGS = (
     Flag("driver", "", STRING, 'Driver of an engine that has to be started (default "native")'),
     Flag("host", "H", STRING, "Socket of a running engine, unix:///path"),
     Flag("root", "", STRING, 'Directory of containers, volumes and images (default "/var/lib/bireme")'),
-    Flag("run-dir", "", STRING, 'Directory of the engine\'s socket and log (default "/run/bireme")'),
+    Flag("run-dir", "", STRING, 'Directory of the engine\'s socket and log (default "/run/bireme", or ROOT/run)'),
     Flag("version", "v", summary="Print version information and quit"),
 )
 

@@ -30,8 +30,6 @@ class Session:
             from bireme.cli._client import Client
 
             self._client = Client(lambda: connect_or_start(self.settings))
-            if self.settings.root_given:
-                self._check_root(self._client)
         return self._client
 
     def running_engine(self) -> Client:
@@ -58,16 +56,6 @@ class Session:
             else:
                 say(name)
         return status
-
-    def _check_root(self, client: Client) -> None:
-        """A root was asked for, but the run directory is the default one: another root's engine may sit there."""
-        served = (client.json("GET", "/info") or {}).get("DockerRootDir")
-        if served and served != self.settings.root:
-            raise CliError(
-                f"the engine at {self.settings.socket_path} serves {served}, not {self.settings.root}: "
-                "give --run-dir (or BIREME_RUN) as well, one for each root",
-                125,
-            )
 
 
 def say(text: str) -> None:

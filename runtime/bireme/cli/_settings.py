@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 
 from bireme.cli._errors import UsageError
+from bireme.config import read_settings as read_engine_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,23 +13,18 @@ if TYPE_CHECKING:
 
     from bireme.cli._flags import Values
 
-DEFAULT_ROOT = "/var/lib/bireme"
-DEFAULT_RUN = "/run/bireme"
-DEFAULT_DRIVER = "native"
-
 
 class Settings:
     """``host`` is the path of a socket named with ``-H``, at which no engine is ever started, or empty."""
 
-    __slots__ = ("debug", "driver", "host", "root", "root_given", "run_dir")
+    __slots__ = ("debug", "driver", "host", "root", "run_dir")
 
-    def __init__(self, *, root: str, run_dir: str, driver: str, host: str, debug: bool, root_given: bool) -> None:
+    def __init__(self, *, root: str, run_dir: str, driver: str, host: str, debug: bool) -> None:
         self.root = root
         self.run_dir = run_dir
         self.driver = driver
         self.host = host
         self.debug = debug
-        self.root_given = root_given
 
     @property
     def socket_path(self) -> str:
@@ -41,15 +37,14 @@ class Settings:
 
 def read_settings(options: Values, environ: Mapping[str, str]) -> Settings:
     """An option wins over the environment, the environment over the default. Raises UsageError."""
-    root = options.text("root") or environ.get("BIREME_ROOT", "")
-    run_dir = options.text("run-dir") or environ.get("BIREME_RUN", "")
+    given = {name: options.text(name.replace("_", "-")) or None for name in ("root", "run_dir", "driver")}
+    engine = read_engine_settings(environ, root=given["root"], run_dir=given["run_dir"], driver=given["driver"])
     return Settings(
-        root=os.path.abspath(root or DEFAULT_ROOT),
-        run_dir=os.path.abspath(run_dir or DEFAULT_RUN),
-        driver=options.text("driver") or environ.get("BIREME_DRIVER", "") or DEFAULT_DRIVER,
+        root=engine.root,
+        run_dir=engine.run_dir,
+        driver=engine.driver,
         host=_socket_of(options.text("host")),
         debug=options.on("debug"),
-        root_given=bool(root) and not run_dir,
     )
 
 

@@ -12,15 +12,6 @@ if TYPE_CHECKING:
 _TABLE = "table"
 _BAD_TEMPLATE = 64
 
-PLAIN_FORMAT_HELP = """Format output using a custom template:
-'json':             Print in JSON format
-'TEMPLATE':         Print output using the given Go template."""
-FORMAT_HELP = """Format output using a custom template:
-'table':            Print output in table format with column headers (default)
-'table TEMPLATE':   Print output in table format using the given Go template
-'json':             Print in JSON format
-'TEMPLATE':         Print output using the given Go template."""
-
 
 class Row(Struct):
     """The fields of one thing on a list."""

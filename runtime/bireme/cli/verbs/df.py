@@ -6,13 +6,14 @@ import sys
 import time
 
 from bireme.cli._command import Command
-from bireme.cli._flags import STRING, Flag
+from bireme.cli._common_flags import list_format_flag
+from bireme.cli._flags import Flag
 from bireme.cli._render.containers import container_row
 from bireme.cli._render.containers import titles as container_titles
 from bireme.cli._render.df import CONTAINER_TABLE, IMAGE_TABLE, TABLE, TITLES, VOLUME_TABLE, usage_rows
 from bireme.cli._render.images import TITLES as IMAGE_TITLES
 from bireme.cli._render.images import image_rows
-from bireme.cli._render.listing import FORMAT_HELP, render
+from bireme.cli._render.listing import render
 from bireme.cli._render.volumes import TITLES as VOLUME_TITLES
 from bireme.cli._render.volumes import volume_row
 
@@ -55,7 +56,7 @@ COMMANDS = {
         "Show disk usage",
         df,
         flags=(
-            Flag("format", "", STRING, FORMAT_HELP),
+            list_format_flag(),
             Flag("verbose", "v", summary="Show detailed information on space usage"),
         ),
         most=0,

@@ -7,11 +7,11 @@ import time
 
 from bireme.cli._client import decode_stream
 from bireme.cli._command import Command
+from bireme.cli._common_flags import filter_flag, format_flag, parse_filters
 from bireme.cli._errors import CliError
-from bireme.cli._filters import filter_flag, parse_filters
 from bireme.cli._flags import STRING, Flag
 from bireme.cli._render.events import event_line
-from bireme.cli._render.listing import PLAIN_FORMAT_HELP, render_each
+from bireme.cli._render.listing import render_each
 from bireme.cli._render.structure import structured
 from bireme.cli._values import parse_time
 
@@ -51,7 +51,7 @@ COMMANDS = {
         events,
         flags=(
             filter_flag("f"),
-            Flag("format", "", STRING, PLAIN_FORMAT_HELP),
+            format_flag(),
             Flag("since", "", STRING, "Show all events created since timestamp"),
             Flag("until", "", STRING, "Stream events until this timestamp"),
         ),

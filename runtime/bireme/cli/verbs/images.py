@@ -7,9 +7,9 @@ import time
 
 from bireme.cli._client import quote
 from bireme.cli._command import Command
+from bireme.cli._common_flags import filter_flag, list_format_flag, parse_filters
 from bireme.cli._errors import ApiError, CliError
-from bireme.cli._filters import filter_flag, parse_filters
-from bireme.cli._flags import STRING, Flag
+from bireme.cli._flags import Flag
 from bireme.cli._images import split_reference
 from bireme.cli._render.images import (
     DIGEST_TABLE,
@@ -21,7 +21,7 @@ from bireme.cli._render.images import (
     history_row,
     image_rows,
 )
-from bireme.cli._render.listing import FORMAT_HELP, render
+from bireme.cli._render.listing import render
 from bireme.cli._session import say, warn
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ COMMANDS = {
             Flag("all", "a", summary="Show all images (default hides intermediate images)"),
             Flag("digests", "", summary="Show digests"),
             filter_flag("f"),
-            Flag("format", "", STRING, FORMAT_HELP),
+            list_format_flag(),
             Flag("no-trunc", "", summary="Don't truncate output"),
             Flag("quiet", "q", summary="Only show image IDs"),
         ),
@@ -111,7 +111,7 @@ COMMANDS = {
         "Show the history of an image",
         history,
         flags=(
-            Flag("format", "", STRING, FORMAT_HELP),
+            list_format_flag(),
             Flag("human", "H", summary="Print sizes and dates in human readable format (default true)", default="true"),
             Flag("no-trunc", "", summary="Don't truncate output"),
             Flag("quiet", "q", summary="Only show image IDs"),

@@ -7,9 +7,10 @@ import sys
 
 from bireme.cli._client import quote
 from bireme.cli._command import Command
+from bireme.cli._common_flags import format_flag
 from bireme.cli._errors import ApiError, CliError, Exit
 from bireme.cli._flags import STRING, Flag
-from bireme.cli._render.listing import PLAIN_FORMAT_HELP, render_each
+from bireme.cli._render.listing import render_each
 from bireme.cli._render.structure import structured
 from bireme.cli._session import warn
 
@@ -84,7 +85,7 @@ def _find(client: Client, name: str, kinds: tuple[str, ...], sized: bool) -> dic
     raise LookupError(name)
 
 
-_FORMAT = Flag("format", "f", STRING, PLAIN_FORMAT_HELP)
+_FORMAT = format_flag("f")
 _SIZE = Flag("size", "s", summary="Display total file sizes if the type is container")
 _SUMMARY = "Display detailed information on one or more"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bireme.cli._command import Command
-from bireme.cli._filters import filter_flag, parse_filters
+from bireme.cli._common_flags import filter_flag, parse_filters
 from bireme.cli._flags import Flag
 from bireme.cli._render.units import human_size
 from bireme.cli._session import confirm, say

@@ -6,10 +6,10 @@ import sys
 import time
 
 from bireme.cli._command import Command
-from bireme.cli._filters import filter_flag, parse_filters
-from bireme.cli._flags import INT, STRING, Flag
+from bireme.cli._common_flags import filter_flag, list_format_flag, parse_filters
+from bireme.cli._flags import INT, Flag
 from bireme.cli._render.containers import TABLE, container_row, titles
-from bireme.cli._render.listing import FORMAT_HELP, render
+from bireme.cli._render.listing import render
 from bireme.cli._session import say, warn
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ COMMANDS = {
         flags=(
             Flag("all", "a", summary="Show all containers (default shows just running)"),
             filter_flag("f"),
-            Flag("format", "", STRING, FORMAT_HELP),
+            list_format_flag(),
             Flag("last", "n", INT, "Show n last created containers (includes all states) (default -1)", default="-1"),
             Flag("latest", "l", summary="Show the latest created container (includes all states)"),
             Flag("no-trunc", "", summary="Don't truncate output"),

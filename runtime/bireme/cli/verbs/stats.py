@@ -12,10 +12,11 @@ import time
 from bireme.cli import _terminal
 from bireme.cli._client import quote
 from bireme.cli._command import Command
+from bireme.cli._common_flags import list_format_flag
 from bireme.cli._errors import ApiError
-from bireme.cli._flags import STRING, Flag
+from bireme.cli._flags import Flag
 from bireme.cli._format import align
-from bireme.cli._render.listing import FORMAT_HELP, render
+from bireme.cli._render.listing import render
 from bireme.cli._render.stats import TABLE, TITLES, stats_row
 
 TYPE_CHECKING = False
@@ -85,7 +86,7 @@ COMMANDS = {
         stats,
         flags=(
             Flag("all", "a", summary="Show all containers (default shows just running)"),
-            Flag("format", "", STRING, FORMAT_HELP),
+            list_format_flag(),
             Flag("no-stream", "", summary="Disable streaming stats and only pull the first result"),
             Flag("no-trunc", "", summary="Do not truncate output"),
         ),

@@ -7,10 +7,8 @@ import sys
 
 from bireme.cli._client import API
 from bireme.cli._command import Command
+from bireme.cli._common_flags import format_flag
 from bireme.cli._errors import CliError
-from bireme.cli._flags import STRING, Flag
-from bireme.cli._render.listing import PLAIN_FORMAT_HELP, render_each
-from bireme.cli._render.structure import structured
 from bireme.cli._render.system import info_text, version_text
 from bireme.cli._session import warn
 from bireme.cli._version import client_version
@@ -35,8 +33,7 @@ def version(session: Session, options: Values, arguments: list[str]) -> int:
     except CliError as error:
         failure = error
     if form:
-        for line in render_each(form, [structured(answer)]):
-            sys.stdout.write(line)
+        _show(form, answer)
     else:
         sys.stdout.write(version_text(answer["Client"], answer["Server"]))
     if failure is not None:
@@ -64,11 +61,18 @@ def info(session: Session, options: Values, arguments: list[str]) -> int:
     for warning in answer.get("Warnings") or ():
         warn(str(warning))
     if form:
-        for line in render_each(form, [structured({**answer, "ClientInfo": client})]):
-            sys.stdout.write(line)
+        _show(form, {**answer, "ClientInfo": client})
     else:
         sys.stdout.write(info_text(client, answer))
     return 0
+
+
+def _show(form: str, answer: dict[str, Any]) -> None:
+    from bireme.cli._render.listing import render_each
+    from bireme.cli._render.structure import structured
+
+    for line in render_each(form, [structured(answer)]):
+        sys.stdout.write(line)
 
 
 COMMANDS = {
@@ -77,7 +81,7 @@ COMMANDS = {
         "version [OPTIONS]",
         "Show the version information",
         version,
-        flags=(Flag("format", "f", STRING, PLAIN_FORMAT_HELP),),
+        flags=(format_flag("f"),),
         most=0,
     ),
     "info": Command(
@@ -85,7 +89,7 @@ COMMANDS = {
         "info [OPTIONS]",
         "Display system-wide information",
         info,
-        flags=(Flag("format", "f", STRING, PLAIN_FORMAT_HELP),),
+        flags=(format_flag("f"),),
         most=0,
     ),
 }

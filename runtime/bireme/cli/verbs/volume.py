@@ -7,10 +7,10 @@ import time
 
 from bireme.cli._client import quote
 from bireme.cli._command import Command
+from bireme.cli._common_flags import filter_flag, list_format_flag, parse_filters
 from bireme.cli._errors import ApiError, CliError
-from bireme.cli._filters import filter_flag, parse_filters
-from bireme.cli._flags import STRING, Flag
-from bireme.cli._render.listing import FORMAT_HELP, render
+from bireme.cli._flags import Flag
+from bireme.cli._render.listing import render
 from bireme.cli._render.volumes import TABLE, TITLES, volume_row
 from bireme.cli._session import say, warn
 
@@ -59,7 +59,7 @@ COMMANDS = {
         listing,
         flags=(
             filter_flag("f", 'Provide filter values (e.g. "dangling=true")'),
-            Flag("format", "", STRING, FORMAT_HELP),
+            list_format_flag(),
             Flag("quiet", "q", summary="Only display volume names"),
         ),
         most=0,
