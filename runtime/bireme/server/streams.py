@@ -1,0 +1,96 @@
+"""The formats of a process's streams on the wire, and the keys that leave it. Pure.
+
+Without a terminal the two outputs share a connection in frames: one byte for the stream, three zero bytes, the length
+as a big-endian 32-bit number, the bytes. With a terminal the bytes are raw.
+"""
+
+from __future__ import annotations
+
+from bireme.server.times import rfc3339_fixed
+from bireme_actors import InvalidConfig
+
+RAW = "application/vnd.docker.raw-stream"
+MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
+DEFAULT_KEYS = b"\x10\x11"
+
+_NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
+_CONTROLS = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
+
+
+def frame(stream: str, data: bytes) -> bytes:
+    """One frame; nothing for no data, since an empty frame means nothing."""
+    return bytes((_NUMBERS[stream], 0, 0, 0)) + len(data).to_bytes(4, "big") + data if data else b""
+
+
+class Encoder:
+    """Output as one client wants it: framed unless there is a terminal, each line stamped if asked for."""
+
+    def __init__(self, *, tty: bool, timestamps: bool = False) -> None:
+        self._tty = tty
+        self._timestamps = timestamps
+        self._open: set[str] = set()
+
+    def encode(self, stream: str, time: int, data: bytes) -> bytes:
+        """The bytes to send for one piece of output. A line that comes in pieces is stamped once."""
+        if self._timestamps:
+            data = self._stamped(stream, time, data)
+        return data if self._tty else frame(stream, data)
+
+    def _stamped(self, stream: str, time: int, data: bytes) -> bytes:
+        stamp = rfc3339_fixed(time).encode() + b" "
+        pieces = data.split(b"\n")
+        last = pieces.pop()
+        lines = [stamp + piece + b"\n" for piece in pieces] + ([stamp + last] if last else [])
+        if lines and stream in self._open:
+            lines[0] = lines[0][len(stamp) :]
+        if last:
+            self._open.add(stream)
+        elif lines:
+            self._open.discard(stream)
+        return b"".join(lines)
+
+
+def content_type(*, tty: bool, version: tuple[int, int]) -> str:
+    """What a stream is called; up to API 1.41 everything was called raw."""
+    return MULTIPLEXED if not tty and version >= (1, 42) else RAW
+
+
+def parse_keys(text: str) -> bytes:
+    """``ctrl-p,ctrl-q`` as the bytes a terminal sends; the default for the empty text. Raises InvalidConfig."""
+    if not text:
+        return DEFAULT_KEYS
+    return bytes(_key(text, word) for word in text.split(","))
+
+
+def _key(text: str, word: str) -> int:
+    control = word[5:] if word.startswith("ctrl-") else ""
+    if len(control) == 1 and control.isascii() and control.isalpha():
+        return ord(control.lower()) - ord("a") + 1
+    if control in _CONTROLS:
+        return _CONTROLS[control]
+    if len(word) == 1 and word.isascii():
+        return ord(word)
+    raise InvalidConfig(f"Invalid detach keys ({text}): {word!r} is no character, nor ctrl- and one of a-z@[\\]^_")
+
+
+class KeyWatch:
+    """Looks for the keys in what is typed. Keys that begin the sequence are held back until it is broken or whole."""
+
+    def __init__(self, keys: bytes) -> None:
+        self._keys = keys
+        self._seen = 0
+
+    def feed(self, typed: bytes) -> tuple[bytes, bool]:
+        """What is to be sent on, and whether the sequence is complete (what follows it is dropped)."""
+        out = bytearray()
+        for byte in typed:
+            if byte != self._keys[self._seen] and self._seen:
+                out += self._keys[: self._seen]
+                self._seen = 0
+            if byte != self._keys[self._seen]:
+                out.append(byte)
+                continue
+            self._seen += 1
+            if self._seen == len(self._keys):
+                return bytes(out), True
+        return bytes(out), False
