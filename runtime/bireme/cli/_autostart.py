@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 300
 READY_SECONDS = 60
 _LAST_SECONDS = 5
-_ABSENT = (FileNotFoundError, ConnectionRefusedError)
+ABSENT = (FileNotFoundError, ConnectionRefusedError)
+"""How connecting fails where no engine runs."""
 
 
 def connect_only(settings: Settings) -> socket.socket:
@@ -38,7 +39,7 @@ def connect_or_start(settings: Settings) -> socket.socket:
     """A connection to the engine, started first if need be. Raises Unreachable."""
     try:
         return connect(settings.socket_path)
-    except _ABSENT:
+    except ABSENT:
         if settings.host:
             return connect_only(settings)
     except OSError as error:
@@ -69,7 +70,7 @@ def _start(settings: Settings) -> socket.socket:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             return connect(settings.socket_path)
-        except _ABSENT:
+        except ABSENT:
             _launch(settings)
         return connect_only(settings)
     finally:
