@@ -57,6 +57,20 @@ class Cli:
         pipe = subprocess.PIPE
         return subprocess.Popen(self.command(*words), stdin=pipe, stdout=pipe, stderr=pipe, env=self.environ)
 
+    def wait_for_line(self, container: str, text: str) -> None:
+        """Read a container's log as it grows, until a line has ``text``."""
+        command = self.command("logs", "-f", container)
+        logs = subprocess.Popen(command, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        with logs:
+            assert logs.stdout is not None
+            seen = []
+            for line in logs.stdout:
+                seen.append(line)
+                if text in line:
+                    logs.terminate()
+                    return
+        raise AssertionError(f"the log ended without {text!r}: {''.join(seen)}")
+
     def containers(self) -> list[str]:
         return self.ok("ps", "-a", "-q", "--no-trunc").split()
 

@@ -112,10 +112,8 @@ def wait_for_socket(own: Cli) -> None:
 
 def test_shutdown_stops_the_containers_and_the_next_engine_knows_how_they_ended(own: Cli) -> None:
     container = own.ok("run", "-d", "busybox", *sh("trap 'exit 4' TERM; echo set; while :; do sleep 1 & wait $!; done"))
-    with own.popen("logs", "-f", container) as logs:
-        assert logs.stdout is not None
-        assert logs.stdout.readline() == b"set\n"
-        own.ok("shutdown")
+    own.wait_for_line(container, "set")
+    own.ok("shutdown")
     assert state(own, container) == "exited 4"
     assert own.ok("logs", container) == "set"
 

@@ -52,12 +52,8 @@ def test_an_end_by_signal_is_128_and_the_signal(bireme: Cli) -> None:
 
 def test_a_trapped_signal_ends_with_the_commands_own_status(bireme: Cli) -> None:
     container = bireme.ok("run", "-d", "s-base", *sh(TRAP))
-    logs = bireme.popen("logs", "-f", container)
-    assert logs.stdout is not None
-    assert logs.stdout.readline() == b"set\n"
+    bireme.wait_for_line(container, "set")
     bireme.ok("stop", container)
-    assert logs.wait(timeout=50) == 0
-    logs.communicate()
     assert bireme.ok("wait", container) == "9"
 
 

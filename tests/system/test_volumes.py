@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -169,23 +168,11 @@ def test_a_link_that_points_out_of_the_root_stays_inside(bireme: Cli) -> None:
 
 def test_stop_and_start_keep_volumes_and_data(bireme: Cli) -> None:
     container = bireme.ok("run", "-d", "-v", "/d", "s-base", *sh("echo >> /d/x; wc -l < /d/x; exec sleep 60"))
-    wait_for_log(bireme, container, "1\n")
+    bireme.wait_for_line(container, "1")
     bireme.ok("stop", "-t", "0", container)
     bireme.ok("start", container)
-    wait_for_log(bireme, container, "1\n2\n")
+    bireme.wait_for_line(container, "2")
     assert bireme.ok("exec", container, *sh("wc -l < /d/x")) == "2"
-
-
-def wait_for_log(bireme: Cli, container: str, text: str) -> None:
-    """Read the log as it grows until it holds ``text``."""
-    with bireme.popen("logs", "-f", container) as reader:
-        assert reader.stdout is not None
-        seen = b""
-        while text.encode() not in seen:
-            chunk = os.read(reader.stdout.fileno(), 4096)
-            assert chunk, f"the log ended after {seen!r}"
-            seen += chunk
-        reader.terminate()
 
 
 def test_rm_keeps_the_volumes_and_rm_v_removes_them(bireme: Cli) -> None:
