@@ -1,0 +1,32 @@
+"""Containers, volumes and output on disk: everything below ROOT but the images.
+
+``paths`` says where each thing is, ``durable`` how it gets there, ``recovery`` what becomes of what a crash left.
+"""
+
+from __future__ import annotations
+
+from bireme.storage._log_file import LogEntry
+from bireme.storage.durable import Disk
+from bireme.storage.logs import ContainerLog, JsonLogs, Position
+from bireme.storage.paths import Layout, open_root
+from bireme.storage.records import FileRecords
+from bireme.storage.recovery import Recovered, empty_trash, recover
+from bireme.storage.rootfs import OverlayRootfs
+from bireme.storage.volumes import ImageContent, VolumeDirectories
+
+__all__ = [
+    "ContainerLog",
+    "Disk",
+    "FileRecords",
+    "ImageContent",
+    "JsonLogs",
+    "Layout",
+    "LogEntry",
+    "OverlayRootfs",
+    "Position",
+    "Recovered",
+    "VolumeDirectories",
+    "empty_trash",
+    "open_root",
+    "recover",
+]

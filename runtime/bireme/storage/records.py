@@ -1,0 +1,150 @@
+"""Containers' records: ``config.json``, which is the source of truth, and ``state.json`` beside it.
+
+A configuration is written to ``config.json.new`` and flushed, with its name; from then on it is durable, and whole
+wherever a crash strikes. Putting it in its place is a rename that needs no second flush, since start-up takes a whole
+``config.json.new`` for what it is and drops a torn one, whose writer never had an answer (``recovery``). In the same
+pass the container's staged volumes get their places.
+
+A state is replaced by a rename too, but nobody waits for the disk: after a power failure it may be an older one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+from bireme import _files
+from bireme.storage import _format
+from bireme.storage._errors import translated
+from bireme.storage._trash import discard, finish
+from bireme.storage.durable import Disk, Flush, Steps
+from bireme.storage.paths import NEW, Layout
+from bireme_actors import ContainerConfig, ContainerId, ContainerRecord, ContainerState, Status
+
+_log = logging.getLogger("bireme")
+
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class FileRecords:
+    """``bireme_actors.RecordStore`` on disk."""
+
+    def __init__(self, layout: Layout, disk: Disk | None = None) -> None:
+        """``disk`` is best shared with the other stores of the root."""
+        self._layout = layout
+        self._disk = disk if disk is not None else Disk()
+
+    async def create(self, config: ContainerConfig) -> None:
+        """Write a new record and put the container's own staged volumes into their places; durable on return.
+
+        Raises StorageError, nothing being left then. Cancelled: either it was not begun, or it is done to its end.
+        """
+        with translated(f"write the record of container {config.id}"):
+            await self._disk.run(create_config, self._layout, config, _format.encode_config(config))
+
+    async def update(self, config: ContainerConfig) -> None:
+        """Replace the configuration; atomic, durable on return. Raises StorageError. Cancelled: as ``create``."""
+        with translated(f"write the record of container {config.id}"):
+            await self._disk.run(write_config, self._layout, config.id, _format.encode_config(config))
+
+    async def save_state(self, container: ContainerId, state: ContainerState) -> None:
+        """Replace the state; atomic, not flushed. Raises StorageError. Cancelled: as ``create``."""
+        with translated(f"write the state of container {container}"):
+            await self._disk.run(write_state, self._layout, container, _format.encode_state(state))
+
+    async def remove(self, container: ContainerId) -> None:
+        """Forget the container, with all that is left in its directory. Idempotent. Raises StorageError.
+
+        Cancelled: it is forgotten whole or not at all; what takes long to delete is deleted later.
+        """
+        with translated(f"remove container {container}"):
+            rest = await self._disk.run(
+                discard, self._layout.container(container), self._layout.container_trash(container)
+            )
+            await finish(rest)
+
+    def load(self) -> Iterator[ContainerRecord]:
+        """Every whole record; a damaged one is reported and left where it is. Blocks on the disk."""
+        for name in list_containers(self._layout):
+            record = read_record(self._layout, name)
+            if record is not None:
+                yield record
+
+
+def create_config(layout: Layout, config: ContainerConfig, data: bytes) -> Steps[None]:
+    """Write a new record, then commit the volumes that were staged for it."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(layout.container(config.id), 0o700)
+    yield from write_config(layout, config.id, data)
+    for mount in config.mounts:
+        if mount.owned:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(layout.staged(mount.volume), layout.volume(mount.volume))
+
+
+def write_config(layout: Layout, container: ContainerId, data: bytes) -> Steps[None]:
+    """Write beside, have it flushed, rename."""
+    path = layout.config(container)
+    fd = os.open(path + NEW, _WRITE, 0o600)
+    try:
+        _files.write_all(fd, data)
+        yield Flush(fd, (layout.container(container), layout.containers))
+        os.rename(path + NEW, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(path + NEW)
+        raise
+    finally:
+        os.close(fd)
+
+
+def write_state(layout: Layout, container: ContainerId, data: bytes) -> None:
+    """Write beside and rename."""
+    path = layout.state(container)
+    fd = os.open(path + NEW, _WRITE, 0o600)
+    try:
+        _files.write_all(fd, data)
+    finally:
+        os.close(fd)
+    os.rename(path + NEW, path)
+
+
+def list_containers(layout: Layout) -> list[ContainerId]:
+    """Whose directories there are, whole or not."""
+    with os.scandir(layout.containers) as entries:
+        return [ContainerId(entry.name) for entry in entries if not entry.name.startswith(".")]
+
+
+def read_record(layout: Layout, container: ContainerId) -> ContainerRecord | None:
+    """One record; None, with the reason reported, if it is damaged or has none."""
+    try:
+        config = _format.decode_config(read(layout.config(container)))
+        if config.id != container:
+            raise _format.Damaged(f"it is the record of container {config.id}")
+    except (OSError, _format.Damaged) as error:
+        _log.error(
+            "the record of container %s is damaged and left aside: %s; repair or remove %s and restart the engine",
+            container,
+            error,
+            layout.config(container),
+        )
+        return None
+    return ContainerRecord(config, _read_state(layout, container))
+
+
+def _read_state(layout: Layout, container: ContainerId) -> ContainerState:
+    try:
+        return _format.decode_state(read(layout.state(container)))
+    except FileNotFoundError:
+        return ContainerState()
+    except (OSError, _format.Damaged) as error:
+        _log.warning("the state of container %s is damaged: %s; it counts as exited", container, error)
+        return ContainerState(status=Status.EXITED, exit_code=255, error="its state on disk was damaged")
+
+
+def read(path: str) -> bytes:
+    """A small file."""
+    with open(path, "rb", buffering=0) as file:
+        return file.readall()

@@ -1,0 +1,144 @@
+"""A container's root: its writable layer on top of the image's, and the three files that say who and where it is.
+
+``/etc/hostname``, ``/etc/hosts`` and ``/etc/resolv.conf`` are files of the container's own, mounted over the image's,
+as Docker does. With the host's network they begin as copies of the host's; without a network there is the loopback's
+names, and of the host's name servers those that are not the host's loopback (Docker falls back to a public server if
+none is left, which nobody without a network could reach).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from bireme import _files
+from bireme.launcher.requests import MountRequest, RootRequest
+from bireme.storage._errors import translated
+from bireme.storage._trash import discard, finish
+from bireme.storage.durable import Disk
+from bireme.storage.paths import Layout
+from bireme_actors import ContainerConfig, ContainerId
+
+LOOPBACK_HOSTS = b"""\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+
+_HOSTS, _RESOLV_CONF, _HOSTNAME = "/etc/hosts", "/etc/resolv.conf", "/etc/hostname"
+_SHORT_ID = 12
+
+
+class OverlayRootfs:
+    """``bireme_actors.RootfsStore``, and what a driver asks the launcher to mount."""
+
+    def __init__(self, layout: Layout, layers: Callable[[str], tuple[str, ...]], disk: Disk | None = None) -> None:
+        """``layers`` gives an image's layer directories, lowest first, or raises ImageNotFound."""
+        self._layout = layout
+        self._layers = layers
+        self._disk = disk if disk is not None else Disk()
+        self._hosts = HostFile(_HOSTS)
+        self._resolv_conf = HostFile(_RESOLV_CONF)
+
+    async def create(self, config: ContainerConfig) -> None:
+        """Make the writable layer and the files. Raises ImageNotFound, StorageError, nothing being left then.
+
+        Cancelled: either it was not begun, or it is done to its end.
+        """
+        self._layers(config.image_id)
+        with translated(f"make the root of container {config.id}"):
+            await self._disk.run(self._make, config)
+
+    async def remove(self, container: ContainerId) -> None:
+        """Remove the writable layer. Idempotent. Raises StorageError.
+
+        Cancelled: it is gone whole or not at all; what takes long to delete is deleted later.
+        """
+        with translated(f"remove the root of container {container}"):
+            rest = await self._disk.run(discard, self._layout.upper(container), self._layout.container_trash(container))
+            await finish(rest)
+
+    def root_request(self, config: ContainerConfig) -> RootRequest:
+        """Everything to mount, relative to ROOT. Raises ImageNotFound."""
+        paths = self._layout.relative
+        up = "../" * (paths.layers.count("/") + 1)
+        return {
+            "layers_directory": paths.layers,
+            "layers": list(self._layers(config.image_id)),
+            "upper": up + paths.upper(config.id),
+            "work": up + paths.work(config.id),
+            "volatile": config.auto_remove,
+            "mounts": [
+                _mount(paths.volume(mount.volume), mount.destination, mount.read_only) for mount in config.mounts
+            ],
+            "files": [
+                _mount(paths.hostname(config.id), _HOSTNAME, config.read_only),
+                _mount(paths.hosts(config.id), _HOSTS, config.read_only),
+                _mount(paths.resolv_conf(config.id), _RESOLV_CONF, config.read_only),
+            ],
+        }
+
+    def exit_file(self, container: ContainerId) -> str:
+        """Where the launcher notes an exit, relative to ROOT."""
+        return self._layout.relative.exit(container)
+
+    def _make(self, config: ContainerConfig) -> None:
+        directory = self._layout.container(config.id)
+        os.mkdir(directory, 0o700)
+        try:
+            os.mkdir(self._layout.upper(config.id), 0o755)
+            os.mkdir(self._layout.work(config.id), 0o700)
+            host = config.network == "host"
+            name = config.hostname or (os.uname().nodename if host else config.id[:_SHORT_ID])
+            _write(self._layout.hostname(config.id), f"{name}\n".encode("utf-8", "surrogateescape"))
+            _write(self._layout.hosts(config.id), self._hosts.read() if host else LOOPBACK_HOSTS)
+            servers = self._resolv_conf.read()
+            _write(self._layout.resolv_conf(config.id), servers if host else without_loopback(servers))
+        except BaseException:
+            _files.remove_tree(directory)
+            raise
+
+
+class HostFile:
+    """A small file of the host, read again when it has changed; empty where there is none."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._content = b""
+
+    def read(self) -> bytes:
+        try:
+            found = os.stat(self._path)
+            seen = (found.st_ino, found.st_size, found.st_mtime_ns)
+            if seen != self._seen:
+                with open(self._path, "rb") as file:
+                    self._content = file.read()
+                self._seen = seen
+        except OSError:
+            self._seen, self._content = None, b""
+        return self._content
+
+
+def without_loopback(resolv_conf: bytes) -> bytes:
+    """Without the name servers on the host's own loopback, which a container cannot reach."""
+    return b"".join(line for line in resolv_conf.splitlines(keepends=True) if not _on_loopback(line.split()))
+
+
+def _on_loopback(words: list[bytes]) -> bool:
+    return len(words) > 1 and words[0] == b"nameserver" and (words[1].startswith(b"127.") or words[1] == b"::1")
+
+
+def _mount(source: str, target: str, read_only: bool) -> MountRequest:
+    return {"source": source, "target": target, "read_only": read_only}
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        _files.write_all(fd, data)
+    finally:
+        os.close(fd)
