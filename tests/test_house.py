@@ -71,9 +71,10 @@ FLOORS = {
 """Of bireme_actors, from the ground up; what is not named here stands among the actors. The front is named ``""``."""
 
 TRIO_OF_ACTORS = frozenset({
-    "BrokenResourceError", "Cancelled", "CancelScope", "ClosedResourceError", "EndOfChannel", "Event", "Lock",
+    "BrokenResourceError", "CancelScope", "Cancelled", "ClosedResourceError", "EndOfChannel", "Event", "Lock",
     "MemoryReceiveChannel", "MemorySendChannel", "Nursery", "TaskStatus", "WouldBlock", "current_time",
-    "lowlevel.checkpoint", "lowlevel.enable_ki_protection", "move_on_after", "open_memory_channel", "open_nursery", "sleep", "sleep_forever",
+    "lowlevel.checkpoint", "lowlevel.enable_ki_protection", "move_on_after", "open_memory_channel", "open_nursery",
+    "sleep", "sleep_forever",
 })  # fmt: skip
 """No file, process, signal, socket or thread: the actors run on a virtual clock, anywhere."""
 
