@@ -11,6 +11,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from bireme import aio, blocking
     from bireme.engine import Completed, Container, Runtime, open_runtime
     from bireme.storage import LogEntry
     from bireme_actors import (
@@ -73,6 +74,8 @@ __all__ = [
     "VolumeView",
     "VolumesFrom",
     "WaitCondition",
+    "aio",
+    "blocking",
     "open_runtime",
 ]
 
@@ -99,4 +102,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_SUBMODULES, "__version__"])
+    return sorted([*__all__, "__version__"])

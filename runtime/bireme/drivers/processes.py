@@ -157,9 +157,9 @@ class NativeContainer(NativeProcess):
 class EndedContainer:
     """``bireme_actors.RunningContainer`` that has ended while no engine ran; only its exit is left of it."""
 
-    stdin: None = None
-    stdout: None = None
-    stderr: None = None
+    stdin: ByteSink | None = None
+    stdout: ByteSource | None = None
+    stderr: ByteSource | None = None
     pid = 0
 
     def __init__(self, facts: ExitFacts) -> None:

@@ -5,8 +5,8 @@ view.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
 import trio
 
@@ -53,7 +53,8 @@ class Archives:
         outcome = _Outcome()
         async with trio.lowlevel.FdStream(reading) as source, open_background() as background:
             background.start_soon(self._pack, request, writing, outcome)
-            yield _chunks(source, outcome)
+            async with aclosing(_chunks(source, outcome)) as chunks:
+                yield chunks
 
     async def _pack(self, request: ArchiveRequest, fd: int, outcome: _Outcome) -> None:
         try:
@@ -106,7 +107,7 @@ class _Outcome:
         self.error: BiremeError | None = None
 
 
-async def _chunks(source: trio.lowlevel.FdStream, outcome: _Outcome) -> AsyncIterator[bytes]:
+async def _chunks(source: trio.lowlevel.FdStream, outcome: _Outcome) -> AsyncGenerator[bytes]:
     while data := await source.receive_some(_CHUNK):
         yield bytes(data)
     await outcome.known.wait()

@@ -40,6 +40,7 @@ class Attachment:
         self._wanted = {name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted}
         self._follow = stream
         self._stdin = stdin and actor.config.open_stdin
+        self._entries: AsyncGenerator[LogEntry] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -51,6 +52,8 @@ class Attachment:
         if self._actor.process is not None:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LEAVE_SECONDS):
                 await self.send_eof()
+        if self._entries is not None:
+            await self._entries.aclose()
 
     async def send(self, data: bytes) -> None:
         """Write to the container's standard input, once it runs; waits while it does not read.
@@ -66,7 +69,12 @@ class Attachment:
         if wanted and self._actor.config.stdin_once and not self._actor.config.tty:
             await self._actor.stdin.send_eof()
 
-    async def __aiter__(self) -> AsyncGenerator[LogEntry]:
+    def __aiter__(self) -> AsyncGenerator[LogEntry]:
+        """What comes out, to one reader; ends with the run."""
+        self._entries = self._read()
+        return self._entries
+
+    async def _read(self) -> AsyncGenerator[LogEntry]:
         if not self._wanted:
             if self._follow:
                 await self._actor.exits.watch(WaitCondition.NEXT_EXIT, self._actor.state).wait()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 import trio
 
@@ -49,7 +49,8 @@ class EventBus:
         send, receive = trio.open_memory_channel[Event](_BEHIND)
         self._subscribers.add(send)
         try:
-            yield self._read(past, receive, until)
+            async with aclosing(self._read(past, receive, until)) as events:
+                yield events
         finally:
             self._subscribers.discard(send)
             send.close()
@@ -57,7 +58,7 @@ class EventBus:
 
     async def _read(
         self, past: list[Event], receive: trio.MemoryReceiveChannel[Event], until: int
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         for event in past:
             if not until or event.time <= until:
                 yield event

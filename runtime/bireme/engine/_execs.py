@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import trio
 
@@ -127,10 +127,8 @@ class Exec:
     async def send(self, data: bytes) -> None:
         """Write to its input; dropped if it takes none (any more)."""
         if self._process is not None and self._process.stdin is not None:
-            try:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._process.stdin.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._process.stdin = None
 
     async def send_eof(self) -> None:
         """End its input (a terminal has no such end)."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 
 from bireme.config import Settings, read_settings
-from bireme.drivers import NativeDriver, open_native
+from bireme.drivers import NativeDriver, check_requirements, open_native
 from bireme.engine._archives import Archives
 from bireme.engine._background import open_background
 from bireme.engine._content import ArchiveContent
@@ -33,6 +33,7 @@ from bireme_actors import (
     OnExit,
     Ports,
     Remove,
+    RunningContainer,
     Start,
     Status,
     Supervisor,
@@ -84,6 +85,7 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
     """As ``open_runtime``, with settings that have been read already."""
     if settings.driver not in DRIVERS:
         raise InvalidConfig(f"unknown driver '{settings.driver}'; known: {', '.join(DRIVERS)}")
+    check_requirements()
     detached = on_exit is OnExit.DETACH
     with open_root(settings.root) as layout:
         found = await trio.to_thread.run_sync(recover, layout)
@@ -112,13 +114,13 @@ async def _forget_execs(events: EventBus, execs: Execs) -> None:
 
 
 async def _adopt(
-    supervisor: Supervisor, driver: NativeDriver, records: list[ContainerRecord], *, serving: bool
+    supervisor: Supervisor, driver: NativeDriver, records: Sequence[ContainerRecord], *, serving: bool
 ) -> None:
     """Take every container on disk in; remove those whose removal was under way or is due; restart those that ask for
     it.
     """
     for record in records:
-        process = await driver.adopt(record.config) if record.state.status is not Status.REMOVING else None
+        process = await _left_running(driver, record)
         try:
             supervisor.adopt(record, process)
         except BiremeError as error:
@@ -126,6 +128,17 @@ async def _adopt(
             continue
         if process is None:
             await _put_right(supervisor, record, serving=serving)
+    for container in await driver.end_unclaimed():
+        _log.warning("container %s was running without a record of it and has been ended", container)
+
+
+async def _left_running(driver: NativeDriver, record: ContainerRecord) -> RunningContainer | None:
+    """What an earlier engine has left of it: a process, or an exit that its record does not tell of yet."""
+    if record.state.status is Status.REMOVING:
+        return None
+    process = await driver.adopt(record.config)
+    known = process is not None and not record.state.running and process.started == record.state.started
+    return None if known else process
 
 
 async def _put_right(supervisor: Supervisor, record: ContainerRecord, *, serving: bool) -> None:

@@ -6,7 +6,6 @@ import builtins
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any, Unpack
 
 import trio
@@ -149,7 +148,8 @@ class Runtime:
         Cancelled: what has started stays.
         """
         refs = [ref if isinstance(ref, str) else ref.id for ref in containers]
-        return {**await self._parts.supervisor.start_all(refs)}
+        outcome = await self._parts.supervisor.start_all(refs)
+        return {str(container): error for container, error in outcome.items()}
 
     # Finding.
 
@@ -203,7 +203,7 @@ class Runtime:
         removed = []
         for view in self.volumes():
             if not view.holders:
-                size = await trio.to_thread.run_sync(_files.tree_size, view.path)
+                size = await _size(view.path)
                 try:
                     await self._parts.supervisor.remove_volume(view.id)
                 except (Conflict, NotFound):
@@ -228,15 +228,14 @@ class Runtime:
 
     async def written_size(self, container: Container) -> int:
         """Bytes in its writable layer."""
-        upper = f"{self._parts.layout.container(container.id)}/upper"
-        return await trio.to_thread.run_sync(_files.tree_size, upper, abandon_on_cancel=True)
+        upper = self._parts.layout.upper(container.view.id)
+        return await _size(upper)
 
     async def disk_usage(self) -> dict[str, object]:
         """``containers`` and ``volumes``: id → bytes on disk; ``layers``: bytes of all image layers together."""
         containers = {container.id: await self.written_size(container) for container in self.list()}
-        size = partial(trio.to_thread.run_sync, _files.tree_size, abandon_on_cancel=True)
-        volumes = {view.id: await size(view.path) for view in self.volumes()}
-        return {"containers": containers, "volumes": volumes, "layers": await size(self._parts.layout.layers)}
+        volumes = {view.id: await _size(view.path) for view in self.volumes()}
+        return {"containers": containers, "volumes": volumes, "layers": await _size(self._parts.layout.layers)}
 
     def info(self) -> dict[str, Any]:
         """Docker's JSON of the engine and its host (``SystemInfo``), with ``EnginePid`` and ``LauncherPid``."""
@@ -260,6 +259,11 @@ _PRUNED = frozenset({"created", "exited", "dead"})
 
 def _bytes(buffer: bytearray | None) -> bytes | None:
     return None if buffer is None else bytes(buffer)
+
+
+async def _size(path: str) -> int:
+    """Bytes on disk of all that is below a directory. Cancelled: counting is given up."""
+    return await trio.to_thread.run_sync(_files.tree_size, path, abandon_on_cancel=True)
 
 
 async def _feed(attached: Any, data: bytes) -> None:

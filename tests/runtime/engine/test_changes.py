@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from bireme.engine._changes import ADDED, DELETED, MODIFIED, find_changes
+
+
+def tree(base: Path, names: dict[str, str | None]) -> str:
+    """Directories (None) and files, all of one age."""
+    base.mkdir()
+    for name, content in names.items():
+        path = base / name
+        if content is None:
+            path.mkdir(parents=True)
+        else:
+            path.write_text(content)
+    for path in base.rglob("*"):
+        os.utime(path, ns=(1, 1))
+    return str(base)
+
+
+def test_an_untouched_container_has_no_changes(tmp_path: Path) -> None:
+    lower = tree(tmp_path / "lower", {"etc": None, "etc/passwd": "root"})
+    upper = tree(tmp_path / "upper", {})
+    assert find_changes(upper, [lower]) == []
+
+
+def test_additions_modifications_and_the_directories_above_them(tmp_path: Path) -> None:
+    lower = tree(tmp_path / "lower", {"etc": None, "etc/passwd": "root", "srv": None})
+    upper = tree(tmp_path / "upper", {"etc": None, "etc/passwd": "changed", "etc/new": "x", "srv": None})
+    assert find_changes(upper, [lower]) == [("/etc", MODIFIED), ("/etc/new", ADDED), ("/etc/passwd", MODIFIED)]
+
+
+@pytest.mark.root
+def test_whiteouts_are_deletions(tmp_path: Path) -> None:
+    lower = tree(tmp_path / "lower", {"gone": "x"})
+    upper = tree(tmp_path / "upper", {})
+    os.mknod(f"{upper}/gone", stat.S_IFCHR, os.makedev(0, 0))
+    assert find_changes(upper, [lower]) == [("/gone", DELETED)]
+
+
+@pytest.mark.root
+def test_a_name_that_a_higher_layer_deleted_is_an_addition(tmp_path: Path) -> None:
+    bottom = tree(tmp_path / "bottom", {"file": "x"})
+    top = tree(tmp_path / "top", {})
+    os.mknod(f"{top}/file", stat.S_IFCHR, os.makedev(0, 0))
+    upper = tree(tmp_path / "upper", {"file": "again"})
+    assert find_changes(upper, [top, bottom]) == [("/file", ADDED)]
+
+
+def test_mount_points_are_nobodys_change(tmp_path: Path) -> None:
+    lower = tree(tmp_path / "lower", {})
+    upper = tree(tmp_path / "upper", {"proc": None, "data": None, "own": None})
+    assert find_changes(upper, [lower], ["/data"]) == [("/own", ADDED)]

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from bireme.engine import CreateOptions, parse_network, parse_restart
+from bireme.engine._request import build_config
+from bireme.images import Image, ImageConfig
+from bireme_actors import ContainerConfig, ContainerId, InvalidConfig, RestartPolicy, VolumesFrom
+
+IDENTIFIER = ContainerId("ab" * 32)
+
+
+def image(
+    *,
+    env: tuple[str, ...] = ("PATH=/bin", "A=image"),
+    cmd: tuple[str, ...] | None = ("sh",),
+    entrypoint: tuple[str, ...] | None = None,
+    volumes: tuple[str, ...] = (),
+) -> Image:
+    config = ImageConfig(
+        env=env,
+        cmd=cmd,
+        entrypoint=entrypoint,
+        user="ann",
+        working_dir="/srv",
+        volumes=volumes,
+        labels={"from": "image", "both": "image"},
+        exposed_ports=(),
+        stop_signal="SIGINT",
+    )
+    return Image(id="sha256:" + "0" * 64, config=config, layers=("l",), diff_ids=("sha256:" + "1" * 64,))
+
+
+def build(command: list[str] | str | None = None, base: Image | None = None, **options: Any) -> ContainerConfig:
+    return build_config(
+        IDENTIFIER, "name", base or image(), "busybox", command, cast(CreateOptions, options), "native"
+    )
+
+
+def test_the_image_fills_in_what_is_not_said() -> None:
+    config = build()
+    assert config.args == ("sh",)
+    assert (config.user, config.working_dir, config.stop_signal) == ("ann", "/srv", 2)
+    assert config.hostname == IDENTIFIER[:12]
+    assert config.network == "none"
+
+
+def test_what_is_said_wins_over_the_image() -> None:
+    config = build(
+        ["id"],
+        user="0",
+        workdir="/",
+        env={"A": "own", "B": "new"},
+        labels={"both": "own"},
+        stop_signal="KILL",
+        hostname="box",
+    )
+    assert config.args == ("id",)
+    assert config.env == ("PATH=/bin", "A=own", "B=new")
+    assert config.labels == {"from": "image", "both": "own"}
+    assert (config.user, config.working_dir, config.stop_signal, config.hostname) == ("0", "/", 9, "box")
+
+
+def test_a_bare_variable_takes_the_images_away() -> None:
+    assert build(env=["A", "C=1"]).env == ("PATH=/bin", "C=1")
+
+
+def test_one_text_is_one_word() -> None:
+    assert build("ls -l").args == ("ls -l",)
+
+
+def test_an_entrypoint_of_ones_own_drops_the_images_command() -> None:
+    base = image(entrypoint=("/entry",), cmd=("serve",))
+    assert build(base=base).args == ("/entry", "serve")
+    assert build(["x"], base).args == ("/entry", "x")
+    assert build(base=base, entrypoint=["/own"]).args == ("/own",)
+    assert build(["x"], base, entrypoint="").args == ("x",)
+    assert build(["x"], base, entrypoint=[""]).args == ("x",)
+
+
+def test_image_volumes_stand_beside_own_ones_clean_and_once() -> None:
+    config = build(base=image(volumes=("/vol", "/data/")), volumes=["//data/./x/..", "/own"])
+    assert config.volumes == ("/data", "/own", "/vol")
+
+
+def test_sources_are_handles_names_or_references() -> None:
+    class Handle:
+        id = "f" * 64
+
+    config = build(volumes_from=["db:ro", VolumesFrom("web"), Handle()])
+    assert config.volumes_from == (VolumesFrom("db", True), VolumesFrom("web"), VolumesFrom("f" * 64))
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"volumes": "/data"}, "give a list"),
+        ({"volumes": ["data"]}, "absolute"),
+        ({"volumes": ["name:/data"]}, "no names"),
+        ({"volumes": [5]}, "as text"),
+        ({"volumes_from": ["db:rx"]}, "ro or rw"),
+        ({"volumes_from": [7]}, "name a container"),
+        ({"env": ["=x"]}, "NAME=value"),
+        ({"env": {"A": "\0"}}, "NAME=value"),
+        ({"workdir": "srv"}, "absolute path"),
+        ({"hostname": "a b"}, "invalid hostname"),
+        ({"hostname": "x" * 65}, "invalid hostname"),
+        ({"network": "mine"}, "network mine not found"),
+        ({"restart": "sometimes"}, "invalid restart policy"),
+        ({"restart": "always", "auto_remove": True}, "AutoRemove"),
+        ({"stop_signal": "NOPE"}, "Invalid signal"),
+        ({"stop_timeout": -2}, "invalid stop timeout"),
+        ({"entrypoint": ["a\0b"]}, "NUL"),
+        ({"labels": {"": "x"}}, "invalid label"),
+    ],
+)
+def test_what_can_never_work_is_refused_with_its_name(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InvalidConfig, match=complaint):
+        build(["true"], **options)
+
+
+def test_no_command_at_all_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="no command specified"):
+        build(base=image(cmd=None))
+    with pytest.raises(InvalidConfig, match="first word is empty"):
+        build([""])
+
+
+def test_an_option_that_does_not_exist_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="volume_from"):
+        build(["true"], volume_from=["x"])
+
+
+def test_restart_policies_are_read_from_text() -> None:
+    assert parse_restart("on-failure:3") == RestartPolicy(name="on-failure", maximum_retries=3)
+    assert parse_restart("") == RestartPolicy()
+    for text in ("always:3", "on-failure:x", "on-failure:-1"):
+        with pytest.raises(InvalidConfig):
+            parse_restart(text)
+
+
+def test_dockers_default_networks_mean_none() -> None:
+    assert [parse_network(name) for name in ("", "default", "bridge", "none", "host")] == ["none"] * 4 + ["host"]
