@@ -21,6 +21,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -28,7 +29,7 @@ import trio
 
 from bireme._files import write_atomic
 from bireme.images._catalogue import Catalogue, Stored, complete
-from bireme.images._config import read_config
+from bireme.images._config import digest, read_config
 from bireme.images._faults import storage_faults
 from bireme.images._index import Index, Listed, write_index
 from bireme.images._layers import Layer, LayerDirectory, layer_name
@@ -43,6 +44,21 @@ _THREADS = 8
 """Archives read at once; a thread waits as long as whoever sends does, so they are not the event loop's own."""
 _CLEANUP_SECONDS = 60
 """For removing what a failed or cancelled call has left; what is not done by then, the next start does."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """An image to commit."""
+
+    raw: bytes
+    """Its configuration."""
+    layers: tuple[Layer, ...]
+    names: tuple[str, ...]
+    """Whole names."""
+
+    @property
+    def id(self) -> str:
+        return digest(self.raw)
 
 
 class Hold:
@@ -117,31 +133,41 @@ class Repository:
             raise
         return layer
 
-    async def add_image(self, raw: bytes, layers: Sequence[Layer], names: Iterable[str]) -> Image:
-        """Commit an image whose layers are here and held, under these whole names, which it takes from others."""
-        stored = complete(read_config(raw), layers)
-        image_id = stored.image.id
+    async def add_images(self, new: Sequence[NewImage]) -> list[Image]:
+        """Commit images whose layers are here and held, all by one change; their names are taken from others.
+
+        Raises InvalidConfig, StorageError; nothing has changed then.
+        """
+        stored = {image.id: complete(read_config(image.raw), image.layers) for image in new}
         async with self.lock:
             index = self.catalogue.index.copy()
-            index.images[image_id] = Listed(tagged=self.clock())
-            index.names.update(dict.fromkeys(names, image_id))
-            await trio.to_thread.run_sync(self._write_image, image_id, raw, index)
-            self.catalogue = Catalogue(index, {**self.catalogue.stored, image_id: stored})
-        return self.catalogue.find(image_id)
+            for image in new:
+                index.images[image.id] = Listed(tagged=self.clock())
+                index.names.update(dict.fromkeys(image.names, image.id))
+            await trio.to_thread.run_sync(self._write_images, new, index)
+            self.catalogue = Catalogue(index, {**self.catalogue.stored, **stored})
+            return [self.catalogue.find(image.id) for image in new]
 
-    def _write_image(self, image_id: str, raw: bytes, index: Index) -> None:
-        path = self._places.config(image_id)
-        known = image_id in self.catalogue.index.images
+    def _write_images(self, new: Sequence[NewImage], index: Index) -> None:
+        fresh = [image for image in new if image.id not in self.catalogue.index.images]
         with storage_faults("the image cannot be stored"):
             try:
-                if not known:
-                    write_atomic(path, raw)
+                for image in fresh:
+                    write_atomic(self._places.config(image.id), image.raw)
                 write_index(self._places.index, index)
             except BaseException:
-                if not known:
+                for image in fresh:
                     with suppress(FileNotFoundError):
-                        os.unlink(path)
+                        os.unlink(self._places.config(image.id))
                 raise
+
+    def config(self, image_id: str) -> bytes:
+        """An image's configuration, as it is stored. Blocks. Raises StorageError."""
+        with (
+            storage_faults(f"the configuration of {image_id} cannot be read"),
+            open(self._places.config(image_id), "rb") as file,
+        ):
+            return file.read()
 
     async def change(self, decide: Callable[[Index], Collection[str]]) -> list[Layer]:
         """Let ``decide`` alter a copy of the index and say which images go with all they had; the layers that went.

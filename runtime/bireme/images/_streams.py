@@ -96,14 +96,14 @@ class Reporter:
         self._progress = progress
         self._status = status
         self._name = name
-        self._total = total
+        self.total = total
         self._next = time.monotonic() + _REPORT_SECONDS
 
     def __call__(self, current: int) -> None:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _REPORT_SECONDS
-            event = ProgressEvent(status=self._status, id=self._name, current=current, total=self._total)
+            event = ProgressEvent(status=self._status, id=self._name, current=current, total=self.total)
             trio.from_thread.run_sync(self._progress, event)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from bireme.images._config import build_config
 from bireme.images._faults import reason
-from bireme.images._repository import Repository
+from bireme.images._repository import NewImage, Repository
 from bireme.images._tar import Stream
 from bireme.images.model import Image, ImageConfig
 from bireme.images.references import parse
@@ -89,7 +89,7 @@ async def make_default(repository: Repository) -> Image:
     async with repository.hold() as hold:
         layer = await repository.add_layer(hold, stream)
         raw = build_config(_CONFIG, diff_ids=[layer.diff_id], created=moment * 1_000_000_000, comment=_MESSAGE)
-        return await repository.add_image(raw, [layer], [key])
+        return (await repository.add_images([NewImage(raw, (layer,), (key,))]))[0]
 
 
 def _archive() -> tuple[bytes, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bireme.images._config import build_config
-from bireme.images._repository import Repository
+from bireme.images._repository import NewImage, Repository
 from bireme.images._streams import FromSource, Hashed, Reporter, decompressed
 from bireme.images._tar import Stream
 from bireme.images.changes import apply_changes
@@ -27,7 +27,7 @@ async def import_image(
     total: int,
 ) -> Image:
     """Unpack the archive and commit the image. What is wrong with the request is found before a byte is read."""
-    names = [new_name(reference)] if reference else []
+    names = (new_name(reference),) if reference else ()
     config = apply_changes(changes)
 
     def archive() -> Stream:
@@ -39,7 +39,7 @@ async def import_image(
         raw = build_config(
             config, diff_ids=[layer.diff_id], created=repository.clock(), comment=message or DEFAULT_MESSAGE
         )
-        return await repository.add_image(raw, [layer], names)
+        return (await repository.add_images([NewImage(raw, (layer,), names)]))[0]
 
 
 def new_name(text: str) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import trio
 
-from bireme.images import default, imports
+from bireme.images import default
 from bireme.images._index import Index, Listed
 from bireme.images._opening import Places
 from bireme.images._removal import Removal, plan_removal, users
 from bireme.images._repository import Repository
+from bireme.images.imports import import_image, new_name
+from bireme.images.load import Loaded, load_images
 from bireme.images.model import Image, Progress, silent
 from bireme.images.references import parse
+from bireme.images.save import check_savable, save_images
 from bireme_actors import ByteSource, Clock, ImageNotFound
 
 if TYPE_CHECKING:
@@ -91,7 +94,7 @@ class ImageStore:
         The source stays the caller's to close. Raises InvalidConfig for a bad name, change or archive, StorageError
         if the disk refuses. Cancelled or failed: nothing is left.
         """
-        return await imports.import_image(
+        return await import_image(
             self._repository,
             source,
             reference=reference,
@@ -101,12 +104,29 @@ class ImageStore:
             total=total,
         )
 
+    async def load(self, source: ByteSource, *, progress: Progress = silent, total: int = 0) -> Loaded:
+        """The images of a ``docker save`` archive or an OCI image layout, compressed or not.
+
+        The source stays the caller's to close. Raises InvalidConfig for what is wrong with the archive, StorageError
+        if the disk refuses. Cancelled or failed: nothing is left, of several images neither.
+        """
+        return await load_images(self._repository, source, progress=progress, total=total)
+
+    def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        """An archive of images under these names, for ``load`` here or in Docker; a bare name stands for all its tags.
+
+        Raises ImageNotFound, InvalidConfig at once; while it is read, StorageError if a stored layer has been changed.
+        Close it (``aclosing``) when reading ends early; cancelling ends it between two pieces.
+        """
+        check_savable(self._repository, refs)
+        return save_images(self._repository, refs)
+
     async def tag(self, ref: str, target: str) -> None:
         """Give an image one more name, which it takes from another that may have it.
 
         Raises ImageNotFound, InvalidConfig. Cancelled: it has the name or it has not.
         """
-        key = imports.new_name(target)
+        key = new_name(target)
         now = self._repository.clock()
 
         def decide(index: Index) -> Collection[str]:
