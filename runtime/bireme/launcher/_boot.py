@@ -170,8 +170,10 @@ def _listen(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.path.lexists(path):
         os.unlink(path)
+    before = os.umask(0o177)
     with _protocol.Address(path) as address:
         listener.bind(address)
+    os.umask(before)
     listener.listen(8)
     return listener
 

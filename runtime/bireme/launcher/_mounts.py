@@ -13,6 +13,7 @@ Order, and why it is safe:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
@@ -125,10 +126,10 @@ def _mount_layer(layer: str, place: str) -> None:
 
 def _forget_volatile(work: str) -> None:
     """Remove the mark of an earlier volatile mount, which would forbid the next one."""
-    try:
-        os.rmdir(f"{work}/work/incompat/volatile")
-    except FileNotFoundError:
-        return
+    mark = f"{work}/work/incompat/volatile"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{mark}/dirty")
+        os.rmdir(mark)
 
 
 def mount_kernel_file_systems(shm_size: int, *, privileged: bool) -> None:

@@ -14,7 +14,7 @@ import stat
 
 from bireme import _syscalls as sys_
 from bireme.launcher import _identity
-from bireme.launcher._protocol import INVALID, NOT_EXECUTABLE, NOT_FOUND, Failure
+from bireme.launcher._protocol import INVALID, MISSING, NOT_EXECUTABLE, NOT_FOUND, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +49,18 @@ def prepare(process: ProcessRequest, open_files: tuple[int, int]) -> Prepared:
     for which, soft, hard in process["rlimits"]:
         _limit(which, soft, hard)
     if process["oom_score_adj"]:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write(str(process["oom_score_adj"]))
+        _score(process["oom_score_adj"])
     return Prepared(process, identity, environment)
+
+
+def _score(value: int) -> None:
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"%d" % value)
+    except PermissionError:
+        raise Failure(MISSING, f"an OOM score of {value} needs CAP_SYS_RESOURCE, which is not held here") from None
+    finally:
+        os.close(fd)
 
 
 def _environment(process: ProcessRequest, home: str) -> dict[str, str]:

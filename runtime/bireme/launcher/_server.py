@@ -392,8 +392,8 @@ class Server:
         with contextlib.suppress(OSError):
             try:
                 fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-                with open(fd, "w", encoding="ascii") as file:
-                    json.dump(facts, file)
+                with open(fd, "wb") as file:
+                    file.write(json.dumps(facts).encode())
                 os.rename(beside, path)
             except OSError:
                 os.unlink(beside)

@@ -42,17 +42,6 @@ class Connection:
         self._printed = printed
         self._child = child
 
-    def close(self) -> None:
-        """Hang up."""
-        self.sock.close()
-
-    def hang_up(self) -> None:
-        """Let the launcher see the end of file, yet hear what it still has to say."""
-        try:
-            self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
-
     async def wait_ended(self, seconds: float) -> bool:
         """Whether the launcher, and with it every container, has ended within that time. It is reaped."""
         with trio.move_on_after(seconds) as scope:

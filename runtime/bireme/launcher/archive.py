@@ -5,7 +5,8 @@ a namespace of its own. Either way the host's tree is gone before the first of t
 link can lead to the container's own files only. It stays outside of the container's PID namespace, so that nothing in
 the container can see it, and ``/proc/self`` there means nobody.
 
-This module and its neighbours (``_pack``, ``_unpack``, ``_copy``) are loaded by the clone, never by the launcher.
+This module and its neighbours (``_pack``, ``_unpack``, ``_copy``) are loaded by the clone, never by the launcher, and
+before it leaves the host: the view has no Python in it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import signal
 import stat
 
 from bireme import _syscalls as sys_
-from bireme.launcher import _identity, _mounts, _protocol, _resolve, _tree, sandbox
+from bireme.launcher import _copy, _identity, _mounts, _protocol, _resolve, _tree, sandbox
+from bireme.launcher._pack import Packer
 from bireme.launcher._protocol import INVALID, NO_PATH, Failure
+from bireme.launcher._unpack import Unpacker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ def _work(request: ArchiveRequest, descriptors: Sequence[int], pidfd: int, host:
         "stat": view.describe,
         "pack": lambda: _pack(view, descriptors[0], contents=request.get("contents", False)),
         "unpack": lambda: _unpack(view, descriptors[0], request),
-        "copy": lambda: _copy(view, target),
+        "copy": lambda: _fill(view, target),
     }
     return actions[request["action"]]()
 
@@ -131,8 +134,6 @@ class View:
 
 
 def _pack(view: View, output: int, *, contents: bool) -> dict[str, object]:
-    from bireme.launcher._pack import Packer
-
     packer = Packer(output)
     entry = view.find()
     if stat.S_ISDIR(entry.found.st_mode) or view.follow or contents:
@@ -157,8 +158,6 @@ def _descend(device: int, *, one_file_system: bool) -> Callable[[os.stat_result]
 
 
 def _unpack(view: View, source: int, request: ArchiveRequest) -> dict[str, object]:
-    from bireme.launcher._unpack import Unpacker
-
     try:
         top = view.open_directory()
     except FileNotFoundError:
@@ -175,13 +174,11 @@ def _unpack(view: View, source: int, request: ArchiveRequest) -> dict[str, objec
     return {}
 
 
-def _copy(view: View, target: int) -> dict[str, object]:
-    from bireme.launcher import _copy as copying
-
+def _fill(view: View, target: int) -> dict[str, object]:
     try:
         top = view.open_directory()
     except FileNotFoundError:
         return {"found": False, "entries": 0}
     except NotADirectoryError:
         raise Failure(INVALID, f"cannot mount volume over existing file, file exists {view.path}") from None
-    return {"found": True, "entries": copying.contents(top, target)}
+    return {"found": True, "entries": _copy.contents(top, target)}

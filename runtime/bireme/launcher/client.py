@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import trio
@@ -319,8 +319,9 @@ class Launcher:
             await self._over.wait()
             return
         self._asked_to_end = True
-        self._connection.hang_up()
         with _shield(END_SECONDS):
+            with suppress(DriverError):
+                await self._send(self._new_ask("quit"), {})
             await self._over.wait()
             return
         self._asked_to_end = False
