@@ -107,10 +107,24 @@ def open_descriptors() -> Iterator[tuple[int, str]]:
 
 
 def empty_cgroups() -> Iterator[str]:
-    """The cgroups that this runtime makes, of which no process is a member."""
-    for top in (path for pattern in ("bireme*", "*/bireme*", "*/**/bireme*") for path in _CGROUPS.glob(pattern)):
-        if top.is_dir() and not any(_members(directory) for directory in (top, *top.rglob("*/"))):
+    """The cgroups that this runtime makes, of which no process is a member, but for those of launchers that live.
+
+    Other sessions have launchers too; each has the name of its top group on its command line.
+    """
+    tops = [path for pattern in ("bireme*", "*/bireme*", "*/**/bireme*") for path in _CGROUPS.glob(pattern)]
+    launchers = "".join(_command(pid) for pid in _pids()) if tops else ""
+    for top in tops:
+        if top.name in launchers or not top.is_dir():
+            continue
+        if not any(_members(directory) for directory in (top, *top.rglob("*/"))):
             yield str(top)
+
+
+def _command(pid: int) -> str:
+    try:
+        return _read(pid, "cmdline")
+    except OSError:
+        return ""
 
 
 def _members(directory: Path) -> str:
