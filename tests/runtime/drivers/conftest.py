@@ -65,10 +65,11 @@ class Bench:
         return config
 
     def leftovers(self) -> Iterable[str]:
-        """What is left of the containers: the launcher's children, whatever is mounted in them, the directories there."""
-        children = Path(f"/proc/{self.launcher.facts['pid']}/task/{self.launcher.facts['pid']}/children")
-        held = self.driver.statistics()
-        return [f"process {pid}" for pid in children.read_text().split()] + [f"{held}" for _ in range(held["containers"])]
+        """What is left of the containers: the launcher's children, and what the driver holds."""
+        launcher = self.launcher.facts["pid"]
+        children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+        held = self.driver.statistics()["containers"]
+        return [f"process {pid}" for pid in children] + [f"{held} containers in the launcher"] * bool(held)
 
     async def run(self, *args: str, **changes: Any) -> tuple[int, str]:
         """Start, read all output, wait, clean up: ``(exit code, what was printed)``."""
@@ -86,6 +87,11 @@ class Bench:
         printed = await read_all(process)
         with trio.fail_after(PATIENCE):
             return int(await process.wait()), printed
+
+
+def runs(pid: int) -> bool:
+    """Whether there is such a process."""
+    return Path(f"/proc/{pid}").exists()
 
 
 async def read_all(process: Process) -> str:
@@ -118,10 +124,15 @@ def bireme_root(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def open_bench(root: Path, *, detached: bool = False) -> AsyncIterator[Bench]:
-    """A driver for the length of the block."""
+    """A driver for the length of the block; without ``detached`` its containers have to have ended then."""
+    (root / "run").mkdir(exist_ok=True)
     async with open_launcher(str(root), str(root / "run"), detached=detached) as launcher:
         driver = await open_native(launcher, Roots(root), str(root / "cache"))
-        yield Bench(root, launcher, driver)
+        bench = Bench(root, launcher, driver)
+        yield bench
+        if not detached:
+            for config in bench.started:
+                await driver.cleanup(config)
 
 
 BenchFactory = Callable[..., AbstractAsyncContextManager[Bench]]
