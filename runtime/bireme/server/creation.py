@@ -14,7 +14,7 @@ from bireme.server.models import CreateBody, HostConfig, Model, MountPoint, Reso
 
 if TYPE_CHECKING:
     from bireme.engine import CreateOptions
-from bireme_actors import InvalidConfig, Limits, NotFound, Security, Unsupported
+from bireme_actors import InvalidConfig, Limits, Security, Unsupported
 
 NETWORKS = {"": "none", "default": "none", "bridge": "none", "none": "none", "host": "host"}
 """What ``NetworkMode`` can say, and what it means here: Docker's default has no network to offer."""
@@ -72,7 +72,7 @@ _WARNED: Mapping[str, str] = {
 
 
 def keywords(body: CreateBody, name: str) -> CreateOptions:
-    """Raises InvalidConfig, Unsupported with the specification's or the engine's reason, NotFound for a network."""
+    """Raises InvalidConfig, Unsupported with the specification's or the engine's reason."""
     host = body.host_config
     _check_host(host)
     found: CreateOptions = {
@@ -145,7 +145,7 @@ def _network(body: CreateBody) -> str:
         if name.startswith("container:"):
             raise Unsupported(f"invalid network mode '{name}': a container cannot share another one's network")
         if name not in NETWORKS:
-            raise NotFound(f"network {name} not found: there are none (loopback only) and host")
+            raise InvalidConfig(f"network {name} not found: there are none (loopback only) and host")
     return "none" if body.network_disabled else NETWORKS[body.host_config.network_mode]
 
 

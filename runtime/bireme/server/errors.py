@@ -55,8 +55,8 @@ class Refusal(Exception):
 
 
 def out_of_scope(what: str) -> Refusal:
-    """Of a part of Docker's API that this engine does not have."""
-    return Refusal(501, f"{what} not part of Bireme: it runs containers with data volumes, and nothing else")
+    """Of a part of Docker's API that this engine does not have; at "not supported" ``docker inspect`` looks on."""
+    return Refusal(501, f"{what} not supported: Bireme runs containers with data volumes, and nothing else")
 
 
 def status_of(error: BiremeError | Refusal) -> int:
@@ -70,6 +70,6 @@ def message_of(error: BiremeError | Refusal) -> str:
     """The text of an error, in characters that every client can decode."""
     text = str(error).encode("utf-8", "replace").decode() or type(error).__name__
     for kind, words in _WORDS:
-        if isinstance(error, kind) and not any(word in text.lower() for word in words):
+        if isinstance(error, kind) and not any(word.lower() in text.lower() for word in words):
             return f"{text}: {words[0]}"
     return text

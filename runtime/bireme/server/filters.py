@@ -85,14 +85,20 @@ def _values(name: str, value: Any) -> tuple[str, ...]:
 
 
 def searches(pattern: str, text: str) -> bool:
-    """As a regular expression that is found somewhere in the text; as plain text if it is none, or a long one."""
+    """As a regular expression that is found somewhere in the text.
+
+    What is none, or could take for ever, counts as plain text: repeated groups, more than two open repetitions.
+    """
     if pattern in text:
         return True
+    if _REPEATED_GROUP.search(pattern) or len(_OPEN_REPETITION.findall(pattern)) > 2:
+        return False
     try:
-        return len(pattern) <= 256 and not _NESTED.search(pattern) and re.search(pattern, text) is not None
-    except (re.error, RecursionError):
+        return re.search(pattern, text[:_LONGEST]) is not None
+    except (re.error, RecursionError, OverflowError):
         return False
 
 
-_NESTED = re.compile(r"[*+}][^|]*\)[*+{]")
-"""Repetitions of repetitions: what makes a search take for ever."""
+_REPEATED_GROUP = re.compile(r"\)[*+?{]|\\[0-9]")
+_OPEN_REPETITION = re.compile(r"[*+{]")
+_LONGEST = 256

@@ -58,7 +58,7 @@ class Request:
         data = await self.body.read_all()
         try:
             raw = msgspec.json.decode(data) if data.strip() else {}
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidConfig(f"invalid JSON: {error}") from None
         if data.strip():
             self._check_content_type()

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from bireme_actors import RestartPolicy
 
-Int64 = Annotated[int, Meta(ge=-(1 << 63), lt=1 << 63)]
+Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Empty = dict[str, Any]
 Words = list[str] | str
 

@@ -7,8 +7,8 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -16,10 +16,7 @@ from bireme.config import DEFAULT_DRIVER, Settings
 from bireme.engine import open_engine
 from bireme.engine._background import open_background
 from bireme.server.front import Front, open_front
-from bireme_actors import BiremeError, OnExit
-
-if TYPE_CHECKING:
-    from trio import TaskStatus
+from bireme_actors import BiremeError, OnExit, StorageError
 
 DESCRIPTORS = 1 << 16
 """Open files an engine wants: a log and pipes a container, a socket a client."""
@@ -64,14 +61,15 @@ def run_engine(settings: EngineSettings) -> int:
 
 
 async def _run(settings: EngineSettings) -> None:
-    with trio.CancelScope() as scope:
+    with trio.CancelScope() as scope, trio.open_signal_receiver(*_SIGNALS) as signals:
         async with open_front() as front, open_background() as background:
-            await background.start(_end_on_signal, front, scope)
+            background.start_soon(_end_on_signal, front, scope, signals)
             await _serve(settings, front)
 
 
 async def _serve(settings: EngineSettings, front: Front) -> None:
     parts = Settings(root=settings.root, run_dir=settings.run_dir, driver=settings.driver)
+    _make_run_directory(parts.run_dir)
     async with open_engine(parts, OnExit.DETACH) as runtime:
         _raise_descriptor_limit()
         await front.serve(
@@ -84,15 +82,20 @@ async def _serve(settings: EngineSettings, front: Front) -> None:
     await front.finish()
 
 
-async def _end_on_signal(front: Front, scope: trio.CancelScope, *, task_status: TaskStatus[None]) -> None:
-    with trio.open_signal_receiver(*_SIGNALS) as signals:
-        task_status.started()
-        async for signum in signals:
-            if front.shutdown.requested.is_set():
-                scope.cancel()
-                return
-            logging.getLogger("bireme.server").info("%s: ending, containers go on", signal.Signals(signum).name)
-            front.shutdown.request(OnExit.DETACH)
+async def _end_on_signal(front: Front, scope: trio.CancelScope, signals: AsyncIterator[int]) -> None:
+    async for signum in signals:
+        if front.shutdown.requested.is_set():
+            scope.cancel()
+            return
+        logging.getLogger("bireme.server").info("%s: ending, containers go on", signal.Signals(signum).name)
+        front.shutdown.request(OnExit.DETACH)
+
+
+def _make_run_directory(path: str) -> None:
+    try:
+        os.makedirs(path, mode=0o711, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the run directory {path}: {error.strerror}") from error
 
 
 def _tell_ready(fd: int | None) -> None:

@@ -13,7 +13,7 @@ from bireme.server.messages import NO_CONTENT, Answer, Request, as_json
 from bireme.server.models import CreateBody, Resources
 from bireme.server.routing import Route
 from bireme.server.times import parse_moment
-from bireme_actors import Conflict, InvalidConfig, Limits, NotFound, Unsupported
+from bireme_actors import Conflict, ImageNotFound, InvalidConfig, Limits, NotFound, Unsupported
 
 _PRUNABLE = frozenset({"created", "exited", "dead"})
 
@@ -43,12 +43,17 @@ async def _sizes(context: Context, ref: str) -> dict[str, int]:
 
 
 async def create(context: Context, request: Request) -> Answer:
-    """``POST /containers/create``."""
+    """``POST /containers/create``. Only a missing image is 404, at which clients go and pull it."""
     body = await request.json(CreateBody)
     if not body.image:
         raise InvalidConfig("no image specified: name one in the field Image")
     options = keywords(body, request.query.text("name"))
-    container = await context.runtime.create(body.image, command(body.cmd) or None, **options)
+    try:
+        container = await context.runtime.create(body.image, command(body.cmd) or None, **options)
+    except ImageNotFound:
+        raise
+    except NotFound as error:
+        raise InvalidConfig(str(error)) from error
     return as_json({"Id": container.id, "Warnings": warnings(body)}, 201)
 
 
