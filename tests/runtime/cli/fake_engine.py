@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bireme.cli._main import run as run_words
 
@@ -37,13 +37,13 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """``upgrade``: ``body`` is a stream to the process, then the connection is read to its end."""
+    """``upgrade``: ``body`` is a process's output, and all its input is read; ``after_input``: that first."""
 
     status: int
     body: bytes
     headers: Mapping[str, str]
     upgrade: bool
-    after: threading.Event | None
+    after_input: bool
 
 
 class FakeEngine:
@@ -82,12 +82,19 @@ class FakeEngine:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         upgrade: bool = False,
-        after: threading.Event | None = None,
+        after_input: bool = False,
     ) -> None:
-        """``answer`` goes as JSON, ``body`` as it is; ``after``: the body only when that is set."""
+        """``answer`` goes as JSON, ``body`` as it is."""
         content = body if body is not None else b"" if answer is None else json.dumps(answer).encode() + b"\n"
-        status = status or (101 if upgrade else 200 if content else 204)
-        self._answers.setdefault(line, []).append(Answer(status, content, headers or {}, upgrade, after))
+        status = status or (101 if upgrade or after_input else 200 if content else 204)
+        self._answers.setdefault(line, []).append(
+            Answer(status, content, headers or {}, upgrade or after_input, after_input)
+        )
+
+    def replace(self, line: str, answer: object = None, **how: Any) -> None:
+        """As ``on``, in place of what was laid down before."""
+        self._answers.pop(line, None)
+        self.on(line, answer, **how)
 
     def error(self, line: str, status: int, message: str) -> None:
         self.on(line, {"message": message}, status=status)
@@ -131,12 +138,12 @@ class FakeEngine:
         elif answer.status != 204 and not request.line.startswith("HEAD"):
             head += ["Transfer-Encoding: chunked", "Content-Type: application/json"]
         sock.sendall("\r\n".join(head).encode() + b"\r\n\r\n")
-        if answer.after is not None:
-            assert answer.after.wait(_LIMIT)
+        if answer.after_input:
+            self.typed.append(stream.read())
         if answer.upgrade:
             sock.sendall(answer.body)
             sock.shutdown(socket.SHUT_WR)
-            self.typed.append(stream.read())
+            stream.read()
         elif answer.status != 204 and not request.line.startswith("HEAD"):
             chunk = b"%x\r\n%b\r\n" % (len(answer.body), answer.body) if answer.body else b""
             sock.sendall(chunk + b"0\r\n\r\n")
@@ -145,7 +152,7 @@ class FakeEngine:
 
 def _unknown(line: str) -> Answer:
     body = json.dumps({"message": f"nothing was laid down for {line}"}).encode()
-    return Answer(501, body, {}, False, None)
+    return Answer(501, body, {}, False, False)
 
 
 def _read_request(stream: io.BufferedReader) -> Request | None:
@@ -214,7 +221,7 @@ def _redirected(source: Path, out: Path, err: Path) -> Iterator[None]:
     try:
         for fd, file in enumerate(files):
             os.dup2(file.fileno(), fd)
-        sys.stdin, sys.stdout, sys.stderr = (open(fd, mode, closefd=False) for fd, mode in enumerate("rww"))
+        sys.stdin, sys.stdout, sys.stderr = [os.fdopen(fd, mode, closefd=False) for fd, mode in enumerate("rww")]
         yield
         sys.stdout.flush()
         sys.stderr.flush()

@@ -104,8 +104,10 @@ def test_words_find_their_verb(words: list[str], name: str, arguments: list[str]
         (
             ["container", "foo"],
             1,
-            "bireme: unknown command: bireme container foo\n\nUsage:  bireme container COMMAND\n\n"
-            "Run 'bireme container --help' for more information",
+            (
+                "bireme: unknown command: bireme container foo\n\nUsage:  bireme container COMMAND\n\n"
+                "Run 'bireme container --help' for more information"
+            ),
         ),
         (["run", "--nope", "x"], 125, "unknown flag: --nope\nSee 'bireme run --help'."),
         (["--nope", "ps"], 125, "unknown flag: --nope\nSee 'bireme --help'."),

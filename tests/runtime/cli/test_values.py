@@ -123,7 +123,7 @@ def test_filters_of_one_name_add_up() -> None:
         parse_filters(["status"])
 
 
-@pytest.mark.parametrize("text", ["/data", "/a/b", "//d/./e/../", "/with:colon"[:5]])
+@pytest.mark.parametrize("text", ["/data", "/a/b", "//d/./e/../", "/a b"])
 def test_volumes_that_can_be(text: str) -> None:
     check_volume(text)
 
@@ -152,7 +152,7 @@ def test_volumes_from() -> None:
     for text in ("c", "c:ro", "c:rw"):
         check_volumes_from(text)
     for text in ("", ":ro", "c:", "c:x"):
-        with pytest.raises(ValueError, match="container|mode"):
+        with pytest.raises(ValueError, match=r"container|mode"):
             check_volumes_from(text)
 
 
