@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
-_FROZEN = 0x10 | 0x20
+_FROZEN, _TOP_OF_HIERARCHY = 0x10 | 0x20, 0x20000
 _DEEPEST = 128
 """Directories held open at once while a tree is removed; deeper ones are first moved up to its top."""
 
@@ -107,65 +107,54 @@ def open_beneath(base_fd: int, relative: str, flags: int, mode: int = 0o600) -> 
         return os.open(names[-1], flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory)
 
 
-def remove_tree(path: str | os.PathLike[str], *, most: int | None = None) -> bool:
+def remove_tree(path: str | os.PathLike[str]) -> None:
     """Remove ``path`` and all below it, of any depth; a symbolic link is removed, never followed. Idempotent.
 
-    ``most`` entries are removed at most; False if that was not all. Files made immutable or append-only go too.
+    Files made immutable or append-only go too. Several may remove the same tree at the same time.
     """
     try:
         top = os.open(path, _DIRECTORY)
     except FileNotFoundError:
-        return True
+        return
     except OSError as error:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
         os.unlink(path)
-        return True
-    removal = _Removal(top, most)
+        return
     try:
-        while removal.empty(top, _DEEPEST):
+        while _empty(top, top, _DEEPEST):
             pass
-    except _Enough:
-        return False
     finally:
         os.close(top)
-    os.rmdir(path)
-    return True
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(path)
 
 
-class _Enough(Exception):
-    """As many entries have been removed as were asked for."""
+def _empty(directory: int, top: int, depth: int) -> bool:
+    """Remove what a directory holds; True if something was moved up to ``top`` and so is still there."""
+    moved = False
+    for name, is_directory in list(_entries(directory)):
+        if not is_directory:
+            _insist(os.unlink, name, directory)
+        elif depth == 0:
+            os.rename(name, f".{secrets.token_hex(8)}", src_dir_fd=directory, dst_dir_fd=top)
+            moved = True
+        else:
+            moved = _remove_directory(directory, name, top, depth) or moved
+    return moved
 
 
-class _Removal:
-    def __init__(self, top: int, most: int | None) -> None:
-        self._top = top
-        self._left = -1 if most is None else most
-
-    def empty(self, directory: int, depth: int) -> bool:
-        """Remove what a directory holds; True if something was moved up to the top and so is still there."""
-        moved = False
-        for name, is_directory in list(_entries(directory)):
-            if self._left == 0:
-                raise _Enough
-            self._left -= 1
-            if not is_directory:
-                _insist(os.unlink, name, directory)
-            elif depth == 0:
-                os.rename(name, f".{secrets.token_hex(8)}", src_dir_fd=directory, dst_dir_fd=self._top)
-                moved = True
-            else:
-                moved = self._remove_directory(directory, name, depth) or moved
-        return moved
-
-    def _remove_directory(self, directory: int, name: str, depth: int) -> bool:
+def _remove_directory(directory: int, name: str, top: int, depth: int) -> bool:
+    try:
         child = os.open(name, _DIRECTORY, dir_fd=directory)
-        try:
-            moved = self.empty(child, depth - 1)
-        finally:
-            os.close(child)
-        _insist(os.rmdir, name, directory)
-        return moved
+    except FileNotFoundError:
+        return False
+    try:
+        moved = _empty(child, top, depth - 1)
+    finally:
+        os.close(child)
+    _insist(os.rmdir, name, directory)
+    return moved
 
 
 def _insist(remove: Callable[..., None], name: str, directory: int) -> None:
@@ -182,13 +171,30 @@ def _insist(remove: Callable[..., None], name: str, directory: int) -> None:
 
 def allow_changes(path: str, directory: int | None = None) -> None:
     """Take the immutable and append-only flags (``chattr +ia``) off a file or directory, if it has them."""
+    _change_flags(path, directory, off=_FROZEN)
+
+
+def spread(path: str) -> None:
+    """Ask the file system to put what is made in each directory of ``path`` apart from the others (``chattr +T``).
+
+    Without this ext4 makes all of them next to each other; where many come and go it then looks, for each new file, at
+    every one that was deleted within the last minutes: 8 ms for the dozen files of a container, 0.4 ms with it.
+    Other file systems know no such flag, and need none.
+    """
+    _change_flags(path, None, on=_TOP_OF_HIERARCHY)
+
+
+def _change_flags(path: str, directory: int | None, *, on: int = 0, off: int = 0) -> None:
+    """As far as the file system goes along."""
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         try:
             flags = bytearray(8)
             fcntl.ioctl(fd, _GET_FLAGS, flags)
-            value = int.from_bytes(flags[:4], sys.byteorder) & ~_FROZEN
-            fcntl.ioctl(fd, _SET_FLAGS, value.to_bytes(4, sys.byteorder).ljust(8, b"\0"))
+            before = int.from_bytes(flags[:4], sys.byteorder)
+            after = before & ~off | on
+            if after != before:
+                fcntl.ioctl(fd, _SET_FLAGS, after.to_bytes(4, sys.byteorder).ljust(8, b"\0"))
         finally:
             os.close(fd)
 

@@ -39,12 +39,12 @@ class Damaged(Exception):
 
 
 def encode_config(config: ContainerConfig) -> bytes:
-    """The whole file, one line."""
+    """One line."""
     return _encode(_ConfigRecord(VERSION, config))
 
 
 def encode_state(state: ContainerState) -> bytes:
-    """The whole file, one line."""
+    """One line."""
     return _encode(_StateRecord(VERSION, state))
 
 
@@ -66,9 +66,9 @@ def decode_state(data: bytes) -> ContainerState:
 
 def _encode(record: msgspec.Struct) -> bytes:
     try:
-        return _encoder.encode(record) + b"\n"
+        return _encoder.encode(record)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(record), separators=(",", ":")).encode() + b"\n"
+        return json.dumps(msgspec.to_builtins(record), separators=(",", ":")).encode()
 
 
 def _convert(data: bytes, kind: type[_R], first: Exception) -> _R:

@@ -1,13 +1,15 @@
-"""Throwing away: a rename, which is instant and whole, then the deleting, which may take as long as it likes.
+"""Throwing away: a rename, which is instant and whole, and deleting afterwards, which may take as long as it likes.
 
-What is small is deleted at once, in the same pass; a tree with many entries is finished by a thread of its own, so
-that nobody else waits for it. What a crash leaves in the trash the next start-up deletes.
+Deleting waits for the disk far more than anything else here does (where freed blocks are discarded at once, 0.1 ms
+and more a file), so it is done on the side, by at most a few threads, and nobody waits for it but who closes the
+engine. What a crash or an impatient end leaves in the trash the next start deletes.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 
 import trio
 
@@ -15,44 +17,67 @@ from bireme import _files
 
 _log = logging.getLogger("bireme")
 
-_AT_ONCE = 256
-"""Entries that are deleted at once."""
+_LANES = 2
+"""Trees that are deleted at the same time, so that a large one does not hold up the small ones."""
+
+_AT_ONCE = 32
 
 
-def discard(path: str, thrown: str) -> str | None:
-    """Move ``path`` to ``thrown`` and delete it; where there is more than a little, the path of the rest.
+class Trash:
+    """What is being deleted."""
 
-    Nothing happens if there is no ``path``. Raises OSError if it cannot be moved.
-    """
+    def __init__(self) -> None:
+        self._thrown: deque[str] = deque()
+        self._lanes = 0
+        self._changed = trio.lowlevel.ParkingLot()
+
+    def __repr__(self) -> str:
+        return f"<Trash: {len(self._thrown)} trees wait, {self._lanes} threads delete>"
+
+    def delete(self, path: str | None) -> None:
+        """Delete a tree soon; None is nothing."""
+        if path is None:
+            return
+        self._thrown.append(path)
+        if self._lanes < _LANES:
+            self._lanes += 1
+            trio.lowlevel.spawn_system_task(self._empty)
+
+    async def wait_empty(self) -> None:
+        """Wait until all is deleted. Cancelled: the deleting goes on."""
+        await trio.lowlevel.checkpoint()
+        while self._lanes:
+            await self._changed.park()
+
+    async def _empty(self) -> None:
+        """Delete until nothing waits. When the program ends it is given up: the next engine goes on with it."""
+        try:
+            while self._thrown:
+                some = [self._thrown.popleft() for _ in range(min(_AT_ONCE, len(self._thrown)))]
+                await trio.to_thread.run_sync(delete_all, some, abandon_on_cancel=True)
+        except RuntimeError as error:
+            _log.warning("no thread to delete with: %s; the next start of the engine goes on", error)
+        finally:
+            self._lanes -= 1
+            self._changed.unpark_all()
+
+
+def move_away(path: str, thrown: str) -> str | None:
+    """Move ``path`` into the trash; where it is then, None if there was none. Raises OSError."""
     try:
         _files.rename_any(path, thrown)
     except FileNotFoundError:
         return None
-    try:
-        return None if _files.remove_tree(thrown, most=_AT_ONCE) else thrown
-    except OSError as error:
-        _report(thrown, error)
-        return None
+    return thrown
 
 
-async def finish(rest: str | None) -> None:
-    """Delete what ``discard`` left. Cancelled: it is deleted all the same, but nobody waits for it."""
-    if rest is None:
-        await trio.lowlevel.checkpoint()
-    else:
-        await trio.to_thread.run_sync(delete, rest, abandon_on_cancel=True)
-
-
-def delete(path: str) -> None:
+def delete_all(paths: list[str]) -> None:
     """Delete what lies in the trash; what cannot be is reported and stays there."""
-    try:
-        _files.remove_tree(path)
-    except OSError as error:
-        _report(path, error)
-
-
-def _report(path: str, error: OSError) -> None:
-    _log.warning("cannot delete %s: %s; the next start of the engine tries again", path, error)
+    for path in paths:
+        try:
+            _files.remove_tree(path)
+        except OSError as error:
+            _log.warning("cannot delete %s: %s; the next start of the engine tries again", path, error)
 
 
 def entries(directory: str) -> list[str]:

@@ -24,6 +24,7 @@ import trio
 
 from bireme import _files
 from bireme import _syscalls as sys_
+from bireme.storage._trash import Trash
 from bireme_actors import StorageError
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ class Disk:
         self._under_way = 0
         self._limiter = trio.CapacityLimiter(LANES)
         self.passes = 0
+        self.trash = Trash()
 
     def __repr__(self) -> str:
         return f"<Disk: {len(self._queue)} jobs wait, {self._under_way} passes under way, {self.passes} done>"

@@ -17,7 +17,7 @@ from bireme import _files
 from bireme import _syscalls as sys_
 from bireme_actors import Conflict, ContainerId, StorageError, VolumeId
 
-CONFIG, STATE, EXIT, LOG = "config.json", "state.json", "exit.json", "log.jsonl"
+CONFIG, STATE, EXIT, LOG = "config.json", "state.jsonl", "exit.json", "log.jsonl"
 NEW = ".new"
 """Suffix of a file that is about to replace the one without it."""
 
@@ -181,6 +181,8 @@ def _make_directories(layout: Layout) -> None:
             os.mkdir(path, mode)
             os.chmod(path, mode)
             _files.sync_directory(os.path.dirname(path))
+    for path in (layout.containers, layout.volumes, layout.staging):
+        _files.spread(path)
 
 
 def _probe(layout: Layout) -> None:

@@ -1,11 +1,13 @@
-"""Containers' records: ``config.json``, which is the source of truth, and ``state.json`` beside it.
+"""Containers' records: ``config.json``, which is the source of truth, and ``state.jsonl`` beside it.
 
 A configuration is written to ``config.json.new`` and flushed, with its name; from then on it is durable, and whole
 wherever a crash strikes. Putting it in its place is a rename that needs no second flush, since start-up takes a whole
 ``config.json.new`` for what it is and drops a torn one, whose writer never had an answer (``recovery``). In the same
 pass the container's staged volumes get their places.
 
-A state is replaced by a rename too, but nobody waits for the disk: after a power failure it may be an older one.
+A state is a line added to ``state.jsonl``, the last whole one counts: the cheapest way to replace it so that a crash
+finds the old or the new one, whatever it cuts short. Nobody waits for the disk, so after a power failure it may be an
+older one.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ from collections.abc import Iterator
 from bireme import _files
 from bireme.storage import _format
 from bireme.storage._errors import translated
-from bireme.storage._trash import discard, finish
+from bireme.storage._trash import move_away
 from bireme.storage.durable import Disk, Flush, Steps
 from bireme.storage.paths import NEW, Layout
 from bireme_actors import ContainerConfig, ContainerId, ContainerRecord, ContainerState, Status
 
 _log = logging.getLogger("bireme")
 
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_STATES_BYTES = 1 << 16
+"""So much of earlier states is kept."""
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -57,13 +62,11 @@ class FileRecords:
     async def remove(self, container: ContainerId) -> None:
         """Forget the container, with all that is left in its directory. Idempotent. Raises StorageError.
 
-        Cancelled: it is forgotten whole or not at all; what takes long to delete is deleted later.
+        Cancelled: it is forgotten whole or not at all. It is deleted on the side.
         """
         with translated(f"remove container {container}"):
-            rest = await self._disk.run(
-                discard, self._layout.container(container), self._layout.container_trash(container)
-            )
-            await finish(rest)
+            thrown = self._layout.container_trash(container)
+            self._disk.trash.delete(await self._disk.run(move_away, self._layout.container(container), thrown))
 
     def load(self) -> Iterator[ContainerRecord]:
         """Every whole record; a damaged one is reported and left where it is. Blocks on the disk."""
@@ -75,9 +78,11 @@ class FileRecords:
 
 def create_config(layout: Layout, config: ContainerConfig, data: bytes) -> Steps[None]:
     """Write a new record, then commit the volumes that were staged for it."""
-    with contextlib.suppress(FileExistsError):
+    try:
+        yield from write_config(layout, config.id, data)
+    except FileNotFoundError:
         os.mkdir(layout.container(config.id), 0o700)
-    yield from write_config(layout, config.id, data)
+        yield from write_config(layout, config.id, data)
     for mount in config.mounts:
         if mount.owned:
             with contextlib.suppress(FileNotFoundError):
@@ -101,14 +106,16 @@ def write_config(layout: Layout, container: ContainerId, data: bytes) -> Steps[N
 
 
 def write_state(layout: Layout, container: ContainerId, data: bytes) -> None:
-    """Write beside and rename."""
+    """Add a line, which begins with the line's end so that it never joins one that was cut short."""
     path = layout.state(container)
-    fd = os.open(path + NEW, _WRITE, 0o600)
+    fd = os.open(path, _APPEND, 0o600)
     try:
-        _files.write_all(fd, data)
+        _files.write_all(fd, b"\n" + data)
+        size = os.fstat(fd).st_size
     finally:
         os.close(fd)
-    os.rename(path + NEW, path)
+    if size > _STATES_BYTES:
+        _files.write_atomic(path, data, durable=False)
 
 
 def list_containers(layout: Layout) -> list[ContainerId]:
@@ -136,12 +143,17 @@ def read_record(layout: Layout, container: ContainerId) -> ContainerRecord | Non
 
 def _read_state(layout: Layout, container: ContainerId) -> ContainerState:
     try:
-        return _format.decode_state(read(layout.state(container)))
+        lines = read(layout.state(container)).split(b"\n")
     except FileNotFoundError:
         return ContainerState()
-    except (OSError, _format.Damaged) as error:
-        _log.warning("the state of container %s is damaged: %s; it counts as exited", container, error)
-        return ContainerState(status=Status.EXITED, exit_code=255, error="its state on disk was damaged")
+    except OSError as error:
+        _log.warning("the state of container %s cannot be read: %s", container, error)
+        lines = []
+    for line in reversed(lines):
+        with contextlib.suppress(_format.Damaged):
+            return _format.decode_state(line)
+    _log.warning("the state of container %s is lost; it counts as exited", container)
+    return ContainerState(status=Status.EXITED, exit_code=255, error="its state on disk was damaged")
 
 
 def read(path: str) -> bytes:

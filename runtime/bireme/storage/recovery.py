@@ -19,7 +19,6 @@ what lies in the trash                         deleted (``empty_trash``, which m
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Iterable
@@ -81,15 +80,12 @@ def empty_trash(layout: Layout) -> None:
     for directory in layout.trash:
         with translated(f"read {directory}"):
             thrown = _trash.entries(directory)
-        for path in thrown:
-            _trash.delete(path)
+        _trash.delete_all(thrown)
 
 
 def _settle_record(layout: Layout, container: ContainerId) -> None:
     """Put a whole new configuration in its place, delete a torn one."""
     path = layout.config(container)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(layout.state(container) + NEW)
     try:
         whole = _format.decode_config(read(path + NEW)).id == container
     except (FileNotFoundError, NotADirectoryError):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from bireme import _files
 from bireme.launcher.requests import MountRequest, RootRequest
 from bireme.storage._errors import translated
-from bireme.storage._trash import discard, finish
+from bireme.storage._trash import move_away
 from bireme.storage.durable import Disk
 from bireme.storage.paths import Layout
 from bireme_actors import ContainerConfig, ContainerId
@@ -55,11 +55,11 @@ class OverlayRootfs:
     async def remove(self, container: ContainerId) -> None:
         """Remove the writable layer. Idempotent. Raises StorageError.
 
-        Cancelled: it is gone whole or not at all; what takes long to delete is deleted later.
+        Cancelled: it is gone whole or not at all. It is deleted on the side.
         """
         with translated(f"remove the root of container {container}"):
-            rest = await self._disk.run(discard, self._layout.upper(container), self._layout.container_trash(container))
-            await finish(rest)
+            thrown = self._layout.container_trash(container)
+            self._disk.trash.delete(await self._disk.run(move_away, self._layout.upper(container), thrown))
 
     def root_request(self, config: ContainerConfig) -> RootRequest:
         """Everything to mount, relative to ROOT. Raises ImageNotFound."""

@@ -18,7 +18,7 @@ import trio
 
 from bireme import _syscalls as sys_
 from bireme.storage._errors import translated
-from bireme.storage._trash import discard, finish
+from bireme.storage._trash import move_away
 from bireme.storage.durable import Disk, Flush, Steps
 from bireme.storage.paths import Layout
 from bireme_actors import ContainerConfig, VolumeId
@@ -79,14 +79,13 @@ class VolumeDirectories:
     async def remove(self, volume: VolumeId) -> None:
         """Remove the directory, staged or not, and all it holds. Idempotent. Raises StorageError.
 
-        Cancelled: it is gone whole or not at all; what takes long to delete is deleted later.
+        Cancelled: it is gone whole or not at all. It is deleted on the side.
         """
         thrown = self._layout.volume_trash(volume)
         with translated(f"remove volume {volume}"):
-            rest = await self._disk.run(_discard_either, self._layout, volume, thrown)
+            self._disk.trash.delete(await self._disk.run(_move_away, self._layout, volume, thrown))
         if self._known is not None and self._known.pop(volume, None) is not None:
             self._listed = None
-        await finish(rest)
 
     def path(self, volume: VolumeId) -> str:
         """The volume's absolute path on the host."""
@@ -125,8 +124,8 @@ def _place(staged: str, place: str) -> int:
     return sys_.birth_time(place)
 
 
-def _discard_either(layout: Layout, volume: VolumeId, thrown: str) -> str | None:
-    return discard(layout.staged(volume), thrown) or discard(layout.volume(volume), thrown)
+def _move_away(layout: Layout, volume: VolumeId, thrown: str) -> str | None:
+    return move_away(layout.staged(volume), thrown) or move_away(layout.volume(volume), thrown)
 
 
 def _flush_filled(path: str) -> Steps[None]:
