@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -72,6 +73,14 @@ class _Document(msgspec.Struct):
 def digest(data: bytes) -> str:
     """``sha256:`` and the digits."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def chain_ids(diff_ids: Sequence[str]) -> list[str]:
+    """The digests of the stacks that end with each layer (OCI image specification, ``ChainID``)."""
+    chain: list[str] = []
+    for diff_id in diff_ids:
+        chain.append(digest(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+    return chain
 
 
 def host_platform() -> tuple[str, str]:

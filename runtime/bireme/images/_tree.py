@@ -19,6 +19,8 @@ from bireme_actors import InvalidConfig
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _STRAIGHT = _syscalls.RESOLVE_BENEATH | _syscalls.RESOLVE_NO_SYMLINKS
 _INSIDE = _syscalls.RESOLVE_IN_ROOT | _syscalls.RESOLVE_NO_MAGICLINKS
+_LONGEST = 4000
+"""Bytes of a path, so that it can be named to the kernel whole."""
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -35,7 +37,10 @@ def clean(name: str) -> str:
             del parts[-1:]
         elif part not in ("", "."):
             parts.append(part)
-    return "/".join(parts)
+    path = "/".join(parts)
+    if len(os.fsencode(path)) > _LONGEST:
+        raise InvalidConfig(f"the archive's member {name[:80]!r}... cannot be unpacked: File name too long")
+    return path
 
 
 def join(parent: str, name: str) -> str:

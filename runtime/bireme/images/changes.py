@@ -19,6 +19,7 @@ from bireme_actors import InvalidConfig
 
 _CONTINUED = re.compile(r"\\[ \t]*\n")
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.ASCII)
+_SIGNAL = re.compile(r"([A-Z]+[0-9]?)([+-]\d{1,2})?", re.ASCII)
 _HIGHEST_PORT = 65535
 _SHELL = ("/bin/sh", "-c")
 
@@ -157,22 +158,19 @@ def _expose(draft: _Draft, text: str) -> None:
 
 def _stop_signal(draft: _Draft, text: str) -> None:
     name = expand(text, draft.env)
-    number = int(name) if name.isascii() and name.isdigit() else _signal_number(name)
+    number = int(name) if re.fullmatch("[0-9]{1,3}", name) else _signal_number(name)
     if not 0 < number < signal.NSIG:
         raise InvalidConfig(f"invalid signal: {name}")
     draft.stop_signal = name
 
 
 def _signal_number(name: str) -> int:
-    whole = "SIG" + name.upper().removeprefix("SIG")
-    base, plus, offset = whole.partition("+")
-    if base == "SIGRTMAX" and not plus:
-        base, plus, offset = whole.partition("-")
-        offset = f"-{offset}" if plus else ""
-    try:
-        return int(signal.Signals[base]) + (int(offset) if plus else 0)
-    except (KeyError, ValueError):
+    """``SIGTERM``, ``term``, ``SIGRTMIN+3``; 0 for what is no signal."""
+    match = _SIGNAL.fullmatch(name.upper().removeprefix("SIG"))
+    if match is None:
         return 0
+    base = signal.Signals.__members__.get(f"SIG{match[1]}", 0)
+    return int(base) + int(match[2] or 0) if base else 0
 
 
 _INSTRUCTIONS: dict[str, Callable[[_Draft, str], None]] = {

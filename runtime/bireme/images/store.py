@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import trio
 
 from bireme.images import default
+from bireme.images._catalogue import Stored
+from bireme.images._config import chain_ids
 from bireme.images._index import Index, Listed
+from bireme.images._layers import Layer
 from bireme.images._opening import Places
 from bireme.images._removal import Removal, plan_removal, users
 from bireme.images._repository import Repository
@@ -153,15 +156,17 @@ class ImageStore:
         words, StorageError. Cancelled: all of it has happened or nothing.
         """
         records: _Records = []
+        before: dict[str, Stored] = {}
 
         def decide(index: Index) -> Collection[str]:
+            before.update(self._repository.catalogue.stored)
             image = self.get(ref)
             user = users(image.id, used_by, running or {})
             removal = plan_removal(ref, image.id, index.references(image.id), user, force=force)
             return _carry_out(removal, index, image.id, used_by, records)
 
         layers = await self._repository.change(decide)
-        return (*records, *(("Deleted", layer.diff_id) for layer in layers))
+        return (*records, *_deleted_layers(before, layers))
 
     async def prune(self, *, dangling_only: bool, used: Collection[str]) -> tuple[_Records, int]:
         """Remove every image that no container uses, or of these only those without a name; and the bytes freed.
@@ -169,8 +174,10 @@ class ImageStore:
         Raises StorageError. Cancelled: all of it has happened or nothing.
         """
         records: _Records = []
+        before: dict[str, Stored] = {}
 
         def decide(index: Index) -> Collection[str]:
+            before.update(self._repository.catalogue.stored)
             gone: list[str] = []
             for image in self.list():
                 names = tuple(index.references(image.id))
@@ -179,8 +186,7 @@ class ImageStore:
             return [*gone, *_unused(index, used)]
 
         layers = await self._repository.change(decide)
-        records += [("Deleted", layer.diff_id) for layer in layers]
-        return records, sum(layer.size for layer in layers)
+        return [*records, *_deleted_layers(before, layers)], sum(layer.size for layer in layers)
 
 
 def _carry_out(
@@ -197,6 +203,17 @@ def _carry_out(
         index.images[image_id] = Listed(removed=True)
         return _unused(index, used)
     return [image_id, *_unused(index, used)]
+
+
+def _deleted_layers(stored: Mapping[str, Stored], gone: Iterable[Layer]) -> Iterator[tuple[str, str]]:
+    """What Docker calls a layer that went: the digest of the stack it was the top of, the highest first."""
+    names = {layer.name for layer in gone}
+    for image in stored.values():
+        chain = chain_ids([layer.diff_id for layer in image.layers])
+        for layer, identifier in reversed(list(zip(image.layers, chain, strict=True))):
+            if layer.name in names:
+                names.remove(layer.name)
+                yield "Deleted", identifier
 
 
 def _unused(index: Index, used: Collection[str]) -> list[str]:
