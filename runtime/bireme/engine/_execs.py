@@ -90,7 +90,7 @@ class Exec:
         self._ended.set()
 
     async def _live(self, process: Process) -> None:
-        async with trio.open_nursery() as nursery, self._send:
+        async with self._send, trio.open_nursery() as nursery:
             for stream, source in (("stdout", process.stdout), ("stderr", process.stderr)):
                 if source is not None:
                     nursery.start_soon(self._pump, stream, source)
