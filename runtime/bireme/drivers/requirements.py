@@ -17,6 +17,8 @@ NEEDED = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUI
 """Without these no container can be made; what else root has is handed on to containers if it is there."""
 
 _NO_FLAG = 1 << 40
+_FILE_SYSTEMS = "/proc/filesystems"
+_MODULES = f"/lib/modules/{os.uname().release}/modules.dep"
 
 
 def missing_requirements() -> tuple[str, ...]:
@@ -64,12 +66,11 @@ def _exists(call: Callable[[], object]) -> bool:
 
 def _file_systems() -> list[str]:
     """Overlay is there, or is a module that the kernel will load for root when it is first mounted."""
-    with open("/proc/filesystems", encoding="ascii") as file:
+    with open(_FILE_SYSTEMS, encoding="ascii") as file:
         if any(line.split()[-1] == "overlay" for line in file):
             return []
-    modules = f"/lib/modules/{os.uname().release}/modules.dep"
     try:
-        with open(modules, encoding="utf-8") as file:
+        with open(_MODULES, encoding="utf-8") as file:
             if any(line.partition(":")[0].rpartition("/")[2].startswith("overlay.ko") for line in file):
                 return []
     except OSError:
