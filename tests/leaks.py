@@ -111,13 +111,19 @@ def empty_cgroups() -> Iterator[str]:
 
     Other sessions have launchers too; each has the name of its top group on its command line.
     """
-    tops = [path for pattern in ("bireme*", "*/bireme*", "*/**/bireme*") for path in _CGROUPS.glob(pattern)]
+    tops = list(_top_groups())
     launchers = "".join(_command(pid) for pid in _pids()) if tops else ""
     for top in tops:
-        if top.name in launchers or not top.is_dir():
-            continue
-        if not any(_members(directory) for directory in (top, *top.rglob("*/"))):
+        if top.name not in launchers and not any(_members(Path(directory)) for directory, _, _ in os.walk(top)):
             yield str(top)
+
+
+def _top_groups() -> Iterator[Path]:
+    """Groups come and go meanwhile: ``os.walk`` passes over what is gone."""
+    for directory, names, _ in os.walk(_CGROUPS):
+        ours = [name for name in names if name.startswith("bireme")]
+        names[:] = [name for name in names if name not in ours]
+        yield from (Path(directory, name) for name in ours)
 
 
 def _command(pid: int) -> str:

@@ -111,7 +111,7 @@ def _serve(settings: Settings, engine: socket.socket) -> None:
     _reset_signals()
     open_files = _raise_open_files()
     os.chdir(settings["root"])
-    _own_root(settings["root"])
+    _own_root(settings["root"], settings.get("patience", _PATIENCE))
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     v2, v1 = _hierarchies.open_all(settings["root"])
     cgroups = _cgroups.Cgroups(v2, v1, settings["cgroup"])
@@ -137,10 +137,10 @@ def _serve(settings: Settings, engine: socket.socket) -> None:
             os.unlink(settings["socket"])
 
 
-def _own_root(root: str) -> None:
+def _own_root(root: str, patience: float) -> None:
     """One launcher a ROOT. One that is ending, since its engine has been killed, is waited for."""
     fd = os.open("launcher.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -172,9 +172,12 @@ class Cgroups:
     def remove(self, group: Group) -> bool:
         """Remove a group whose processes have ended; False if it has to be tried again (``retry``)."""
         group.close()
-        for parent in group.v1:
-            _remove_or_later(parent, group.name)
-        if group.parent >= 0 and not _remove_or_later(group.parent, group.name):
+        parents = [parent for parent in (group.parent, *group.v1) if parent >= 0]
+        for parent in parents:
+            if _has_groups(parent, group.name):
+                _remove_old(parent, group.name)
+        removed = [_remove_or_later(parent, group.name) for parent in parents]
+        if not all(removed):
             self._leftover.append(group)
             return False
         return True
@@ -214,6 +217,14 @@ def _remove_or_later(parent: int, name: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _has_groups(parent: int, name: str) -> bool:
+    """Whether the container has made groups of its own in its group, as a service manager does."""
+    try:
+        return os.stat(name, dir_fd=parent).st_nlink > 2
+    except FileNotFoundError:
+        return False
 
 
 def _remove_old(parent: int, name: str) -> None:

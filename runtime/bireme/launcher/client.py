@@ -276,6 +276,9 @@ class Launcher:
         return launched
 
     def _adopt(self, facts: ContainerFacts, descriptors: list[int]) -> Launched:
+        known = self._processes.get(facts["process"])
+        if known is not None:
+            return known[1]
         launched = self._register(facts["container"], facts, facts["streams"], descriptors)
         if facts["exit"] is not None:
             self._exited(facts["exit"])

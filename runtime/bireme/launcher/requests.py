@@ -134,6 +134,8 @@ class Settings(TypedDict):
     """Where to listen, for a launcher that outlives its engine; "" for one that ends with it."""
     source: str
     """The source root the launcher's modules are imported from."""
+    patience: NotRequired[float]
+    """Seconds to wait for a launcher of the same ROOT that is ending."""
 
 
 class Facts(TypedDict):

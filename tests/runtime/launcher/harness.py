@@ -26,10 +26,11 @@ from bireme.launcher.requests import (
 DOCKER_CAPABILITIES = 0xA80425FB
 PATIENCE = 30.0
 """Seconds after which something that should have happened counts as never happening."""
-_APPLETS = (
-    "cat chmod chown cp df env grep head hostname id ifconfig kill ln ls mkdir mkfifo mknod mount mv nc pidof ps pwd "
-    "readlink rm seq sh sleep sort stat stty tail tar test touch true tty ulimit umount wc"
-).split()
+_APPLETS = [
+    "cat", "chmod", "chown", "cp", "df", "env", "grep", "head", "hostname", "id", "ifconfig", "kill", "ln", "ls",
+    "mkdir", "mkfifo", "mknod", "mount", "mv", "nc", "pidof", "ps", "pwd", "readlink", "rm", "seq", "sh", "sleep",
+    "sort", "stat", "stty", "tail", "tar", "test", "touch", "true", "tty", "ulimit", "umount", "wc",
+]  # fmt: skip
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1001:Ann:/home/ann:/bin/sh\n"
 GROUP = "root:x:0:\nann:x:1001:\nwheel:x:10:ann,root\naudio:x:63:\n"
 
@@ -234,9 +235,14 @@ async def read_until(stream: trio.lowlevel.FdStream | None, wanted: bytes) -> by
 @asynccontextmanager
 async def open_bench(root: Path, *, detached: bool = False) -> AsyncIterator[Bench]:
     """A launcher on ``root``, which is given the image it needs."""
-    root = root.resolve()
+    root = prepare(root)
+    async with open_launcher(str(root), str(root / "run"), detached=detached) as launcher:
+        yield Bench(root, launcher)
+
+
+def prepare(root: Path) -> Path:
+    """Put an image where there is none yet."""
     if not (root / "images").exists():
         (root / "run").mkdir(parents=True)
         make_layer(root / "images/layers/base")
-    async with open_launcher(str(root), str(root / "run"), detached=detached) as launcher:
-        yield Bench(root, launcher)
+    return root.resolve()

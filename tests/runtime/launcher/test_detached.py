@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from bireme.launcher import _spawn
 from bireme.launcher.client import open_launcher
 from bireme_actors import Conflict
 from tests.runtime.launcher.harness import PATIENCE, communicate, open_bench, read_until
@@ -105,8 +106,6 @@ async def test_the_socket_is_for_its_user_only(tmp_path: Path) -> None:
 
 
 async def test_one_engine_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bireme.launcher import _spawn
-
     monkeypatch.setattr(_spawn, "_BUSY_TRIES", 2)
     async with open_bench(tmp_path / "root", detached=True) as bench:
         with pytest.raises(Conflict, match="serves another engine"):
@@ -127,16 +126,13 @@ async def test_a_launcher_of_another_root_is_left_alone(tmp_path: Path) -> None:
         await bench.launcher.quit()
 
 
-async def test_two_launchers_never_share_a_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_launchers_never_share_a_root(tmp_path: Path) -> None:
     """Even if the first cannot be reached any more because its socket's file is gone."""
-    from bireme.launcher import _boot
-
-    monkeypatch.setattr(_boot, "_PATIENCE", 0.1)
     async with open_bench(tmp_path / "root", detached=True) as bench:
-        (bench.root / "run/launcher.sock").unlink()
-        with pytest.raises(Conflict, match="another launcher"):
-            async with open_bench(tmp_path / "root", detached=True):
-                pass
+        settings = _spawn.settings_for(str(bench.root), str(bench.root / "run"), detached=True)
+        settings["patience"] = 0.05
+        with pytest.raises(Conflict, match="another launcher still runs containers of"):
+            await _spawn.spawn(settings)
         await bench.launcher.quit()
 
 
