@@ -27,6 +27,7 @@ from typing import TypeVar, TypeVarTuple
 import trio
 
 from bireme import _files
+from bireme.storage._errors import storage_error
 from bireme.storage._log_file import Line, LogEntry, find_tail, is_whole, read_lines
 from bireme.storage.paths import Layout
 from bireme_actors import ContainerId
@@ -138,11 +139,8 @@ class ContainerLog:
     def _lose(self, error: OSError) -> None:
         if not self._losing:
             self._losing = True
-            _log.warning(
-                "output of container %s is not kept: %s; free some space below the engine's root",
-                self._name,
-                error.strerror,
-            )
+            failure = storage_error(f"keep the output of container {self._name}", error)
+            _log.warning("%s; the container goes on", failure)
 
     def _remember(self, entry: LogEntry) -> None:
         self._number += 1

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from bireme import _files
-from bireme.launcher.requests import MountRequest, RootRequest
 from bireme.storage._errors import translated
 from bireme.storage._trash import move_away
 from bireme.storage.durable import Disk
 from bireme.storage.paths import Layout
 from bireme_actors import ContainerConfig, ContainerId
+
+if TYPE_CHECKING:
+    from bireme.launcher.requests import MountRequest, RootRequest
 
 LOOPBACK_HOSTS = b"""\
 127.0.0.1\tlocalhost
