@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from bireme.storage import Disk, FileRecords, JsonLogs, Layout, OverlayRootfs, VolumeDirectories
-from bireme_actors import ContainerConfig, Mount, VolumeId, new_id
-from bireme_actors.testing import sample_config
+from bireme_actors import ContainerConfig, ContainerId, Mount, VolumeId, new_id
 
 
 class Content:
@@ -64,7 +63,17 @@ class Stores:
 def config_with_volumes(*destinations: str, **changes: Any) -> ContainerConfig:
     """A container with a volume of its own at each destination."""
     mounts = tuple(Mount(VolumeId(new_id()), destination) for destination in destinations)
-    return sample_config(mounts=mounts, volumes=destinations, **changes)
+    config = ContainerConfig(
+        id=ContainerId(new_id()),
+        name="name",
+        created=1,
+        image="busybox:latest",
+        image_id="sha256:" + "0" * 64,
+        args=("true",),
+        volumes=destinations,
+        mounts=mounts,
+    )
+    return replace(config, **changes)
 
 
 def tree(path: str) -> list[str]:
