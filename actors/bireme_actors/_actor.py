@@ -7,6 +7,9 @@ nursery, which reports back with a message of its own. So a ``kill`` never waits
 An actor ends when it calls ``stop`` (its children are cancelled), when it is cancelled, or when it crashes: an
 exception that leaves ``handle`` or a child is a bug, it ends this actor and propagates to whoever runs it. In each case
 every ask that is queued or pending fails with ``ActorStopped``.
+
+A control-C never lands in an actor or its children (``protected``): trio hands it to the program's main task instead,
+which leaves its blocks in order, and so ends the actors properly.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from bireme_actors._errors import BiremeError
 from bireme_actors._mailbox import Mailbox, Ref, Reply
 
 Ts = TypeVarTuple("Ts")
+
+protected = trio.lowlevel.enable_ki_protection
+"""For every coroutine that is a task of its own here."""
 
 
 class Actor:
@@ -40,16 +46,18 @@ class Actor:
     def started(self) -> None:
         """Called once, in the actor's task, before the first message; children may be spawned."""
 
+    @protected
     async def run(self) -> None:
         """Live until stopped. Cancelling ends the actor and its children."""
         with self.mailbox:
             async with trio.open_nursery() as self._nursery:
                 self.started()
-                async for message, reply in self.mailbox.messages():
+                while True:
+                    message, reply = await self.mailbox.receive()
                     self._dispatch(message, reply)
 
     def spawn(self, child: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
-        """Run a slow thing beside the mailbox."""
+        """Run a slow thing beside the mailbox; ``child`` is ``protected``."""
         assert self._nursery is not None, "an actor spawns only while it runs"
         self._nursery.start_soon(child, *args)
 

@@ -2,36 +2,37 @@
 
 Theory of operation. The lifecycle table decides what may happen; a handler moves the state and leaves the slow part to
 a child task. While the command is being started nothing else can be decided, so what arrives then is *deferred* and
-looked at again as soon as it runs or has failed. Everything else is immediate: ``kill`` does not wait for a ``stop``'s
-grace, ``inspect`` reads ``view`` and asks nobody, waiting is done on ``exits`` by any number of tasks.
+looked at again as soon as it runs or has failed; removing by force gives the start up. Everything else is immediate:
+``kill`` does not wait for a ``stop``'s grace, ``inspect`` reads ``view`` and asks nobody, waiting is done on ``exits``
+by any number of tasks.
 
+What is to follow an exit (a removal, a restart that was asked for) is noted when it is asked and done by the exit.
 Once the first process has ended its output is drained into the log first, for a bounded time, and the exit is told
 second: who has seen the exit finds all of the output.
 """
 
 from __future__ import annotations
 
-import logging
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import trio
 
 from bireme_actors import _messages as m
-from bireme_actors._actor import Actor
+from bireme_actors._actor import Actor, protected
 from bireme_actors._errors import (
     BiremeError,
     CommandNotExecutable,
     CommandNotFound,
     Conflict,
+    DriverError,
     NotModified,
 )
 from bireme_actors._lifecycle import CONTAINER, Trigger, step
 from bireme_actors._mailbox import Reply
-from bireme_actors._model import ContainerConfig, ContainerState, ContainerView, Event, ExitStatus, Status
+from bireme_actors._model import ContainerConfig, ContainerId, ContainerState, ContainerView, Event, Status
 from bireme_actors._ports import (
     Clock,
     ContainerDriver,
@@ -41,16 +42,14 @@ from bireme_actors._ports import (
     RootfsStore,
     RunningContainer,
 )
-from bireme_actors._streams import DRAIN_SECONDS, Stdin, pump
+from bireme_actors._record import Record
+from bireme_actors._restart import restart_attempt, restart_delay, wants_restart
+from bireme_actors._run import Run
+from bireme_actors._streams import Stdin
 from bireme_actors._waiting import Exits
-
-_log = logging.getLogger("bireme")
 
 STOP_SECONDS = 10.0
 """Grace between the stop signal and SIGKILL where nothing else is said; Docker's."""
-
-RESTART_FIRST, RESTART_MOST, RESTART_CALM = 0.1, 60.0, 10.0
-"""Seconds before the first automatic restart, doubled at each up to the most; a run of the calm length resets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,8 @@ class ContainerPorts:
     clock: Clock
     release_volumes: Callable[[ContainerConfig, bool], Awaitable[None]]
     """Let go of a container's volumes; True: and remove those that nobody else holds."""
+    gone: Callable[[ContainerId], None]
+    """The container has been removed: its name and identifier are free before anybody is told."""
 
 
 class ContainerActor(Actor):
@@ -83,16 +84,17 @@ class ContainerActor(Actor):
         self.state = state if state is not None else ContainerState()
         self.exits = Exits()
         self.stdin = Stdin()
+        self.record = Record(config.id, ports.records)
         self._ports = ports
-        self._process = process
+        self._run = None if process is None else Run(process, frozen=self.state.status is Status.PAUSED)
+        self._start_scope: trio.CancelScope | None = None
         self._deferred: list[tuple[object, Reply[Any]]] = []
         self._starts: list[Reply[None]] = []
         self._stops: list[Reply[None]] = []
+        self._restarts: list[Reply[None]] = []
         self._removals: list[Reply[None]] = []
         self._remove_next: m.Remove | None = None
-        self._restarting = False
-        self._unsaved = False
-        self._saving = False
+        self._closing = False
 
     @property
     def view(self) -> ContainerView:
@@ -102,25 +104,34 @@ class ContainerActor(Actor):
     @property
     def process(self) -> RunningContainer | None:
         """The running container, None while it does not run."""
-        return self._process
+        return None if self._run is None else self._run.process
+
+    def statistics(self) -> dict[str, int]:
+        """``queued`` messages, ``pending`` asks, ``waiters`` for the exit or the removal."""
+        return {**self.mailbox.statistics(), "waiters": self.exits.waiters}
 
     def started(self) -> None:
-        if self._process is not None:
-            self._runs(self._process)
+        """Go on where an earlier engine has stopped."""
+        if self._run is not None:
+            self._runs(self._run)
+        elif self.state.status is Status.REMOVING:
+            self.spawn(self._remove_everything, self.state.removing_volumes)
+        elif self.state.status is Status.EXITED and self.config.auto_remove:
+            self._begin_removal(volumes=True)
 
     def handle(self, message: object, reply: Reply[Any]) -> None:
         if self.state.status is Status.STARTING and isinstance(message, _DEFERRED):
-            self._deferred.append((message, reply))
+            self._defer(message, reply)
             return
         match message:
             case m.Start():
-                self._start(reply)
+                self._start([reply], restart_count=0)
             case m.Started():
                 self._has_started(message.process)
             case m.StartFailed():
                 self._start_failed(message.error)
             case m.Exited():
-                self._exited(message.status)
+                self._exited(message)
             case m.Stop():
                 self._stop(message, reply)
             case m.Kill():
@@ -135,38 +146,52 @@ class ContainerActor(Actor):
     def _handle_rare(self, message: object, reply: Reply[Any]) -> None:
         match message:
             case m.Restart():
-                self.spawn(self._restart, message, reply)
+                self._restart(message, reply)
             case m.RestartDue():
                 self._restart_due(message.attempt)
             case m.Pause():
-                self._freeze(True, reply)
+                self._freeze(Trigger.PAUSE, reply)
             case m.Unpause():
-                self._freeze(False, reply)
+                self._freeze(Trigger.UNPAUSE, reply)
             case m.Exec():
-                self.spawn(self._exec, self._running("exec"), message, reply)
+                self.spawn(self._running("exec").exec, message, reply)
             case m.Resize():
-                self.spawn(self._resize, self._running("resize"), message, reply)
+                self.spawn(self._running("resize").resize, message, reply)
             case m.Reconfigure():
-                self.spawn(self._reconfigure, message, reply)
+                self._reconfigure(message, reply)
             case _:
                 raise TypeError(f"{self.mailbox.name} does not understand {message!r}")
 
+    def _defer(self, message: object, reply: Reply[Any]) -> None:
+        self._deferred.append((message, reply))
+        if isinstance(message, m.Remove) and message.force and self._start_scope is not None:
+            self._start_scope.cancel()
+
+    def _retry_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, []
+        for message, reply in deferred:
+            self._dispatch(message, reply)
+
     # Start.
 
-    def _start(self, reply: Reply[None]) -> None:
+    def _start(self, replies: Iterable[Reply[None]], **changes: Any) -> None:
         if self.state.running:
             raise NotModified(f"container {self.config.name} is already running")
-        self._step(Trigger.START)
-        self._starts.append(reply)
-        self.spawn(self._run_driver)
+        self._step(Trigger.START, **changes)
+        self._starts.extend(replies)
+        self._start_scope = trio.CancelScope()
+        self.spawn(self._run_driver, self._start_scope)
 
-    async def _run_driver(self) -> None:
-        try:
-            process = await self._ports.driver.start(self.config)
-        except BiremeError as error:
-            await self.ref.tell(m.StartFailed(error))
-        else:
-            await self.ref.tell(m.Started(process))
+    @protected
+    async def _run_driver(self, scope: trio.CancelScope) -> None:
+        outcome: m.Started | m.StartFailed
+        outcome = m.StartFailed(DriverError(f"container {self.config.name} was not started: it is removed by force"))
+        with scope:
+            try:
+                outcome = m.Started(await self._ports.driver.start(self.config))
+            except BiremeError as error:
+                outcome = m.StartFailed(error)
+        await self.mailbox.report(outcome)
 
     def _has_started(self, process: RunningContainer) -> None:
         self._step(
@@ -180,280 +205,303 @@ class ContainerActor(Actor):
             error="",
             stopped_by_user=False,
         )
-        self._runs(process)
+        self._start_scope = None
+        self._runs(Run(process))
         self._emit("start")
+        if self._restarts:
+            self._emit("restart")
         self._answer(self._starts)
+        self._answer(self._restarts)
         self._retry_deferred()
 
-    def _runs(self, process: RunningContainer) -> None:
-        self._process = process
-        self.stdin.connect(process.stdin)
-        self.spawn(self._watch, process)
+    def _runs(self, run: Run) -> None:
+        self._run = run
+        self.stdin.connect(run.process.stdin)
+        self.spawn(self._watch, run)
 
-    async def _watch(self, process: RunningContainer) -> None:
+    @protected
+    async def _watch(self, run: Run) -> None:
         log = self._ports.logs.open_log(self.config.id)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(pump, process, log)
-            status = await process.wait()
-            nursery.cancel_scope.deadline = trio.current_time() + DRAIN_SECONDS
+        status = await run.watch(log, self.stdin)
         log.end()
-        await self.ref.tell(m.Exited(status))
+        await self.mailbox.report(m.Exited(status))
 
     def _start_failed(self, error: BiremeError) -> None:
         code = 127 if isinstance(error, CommandNotFound) else 126 if isinstance(error, CommandNotExecutable) else 128
-        trigger = Trigger.EXITED if self.state.finished else Trigger.NEVER_STARTED
-        finished = self._ports.clock() if self.state.finished else 0
-        self._step(trigger, exit_code=code, error=str(error), finished=finished)
+        ran_before = bool(self.state.finished)
+        self._step(
+            Trigger.EXITED if ran_before else Trigger.NEVER_STARTED,
+            exit_code=code,
+            error=str(error),
+            finished=self._ports.clock() if ran_before else 0,
+        )
+        self._start_scope = None
         self._answer(self._starts, error)
+        self._answer(self._restarts, error)
         self.exits.exited(self.state.exit_status())
         self._ports.logs.open_log(self.config.id).end()
-        self._retry_deferred()
-        if self.config.auto_remove and self.state.status is not Status.REMOVING:
+        if self.config.auto_remove:
             self._begin_removal(volumes=True)
-
-    def _retry_deferred(self) -> None:
-        deferred, self._deferred = self._deferred, []
-        for message, reply in deferred:
-            self._dispatch(message, reply)
+        self._retry_deferred()
 
     # The exit, and what follows from it.
 
-    def _exited(self, status: ExitStatus) -> None:
-        self._process = None
-        self.stdin.disconnect()
+    def _exited(self, message: m.Exited) -> None:
+        status = message.status
+        self._run = None
         self._step(
             Trigger.EXITED,
             pid=0,
             exit_code=int(status),
             exit_signal=status.signal,
             oom_killed=status.oom_killed,
-            finished=status.finished,
+            finished=status.finished or self._ports.clock(),
             error=status.error,
         )
         if status.oom_killed:
             self._emit("oom")
         self._emit("die", exitCode=str(int(status)))
         self.exits.exited(self.state.exit_status())
-        if self._stops:
+        if self._stops or self._restarts:
             self._emit("stop")
         self._answer(self._stops)
-        self._after_exit(status)
+        self._after_exit()
 
-    def _after_exit(self, status: ExitStatus) -> None:
+    def _after_exit(self) -> None:
         if self._remove_next is not None:
+            gone = Conflict(f"container {self.config.name} was removed before it could start again")
+            self._answer(self._restarts, gone)
             self._begin_removal(self._remove_next.volumes)
-        elif self._restarting:
-            return
-        elif self._wants_restart(status):
-            self._restart_later(status)
+        elif self._restarts:
+            self._start((), restart_count=0)
+        elif not self._closing and wants_restart(self.config.restart, self.state):
+            self._restart_later()
         elif self.config.auto_remove:
             self._begin_removal(volumes=True)
 
-    def _wants_restart(self, status: ExitStatus) -> bool:
-        policy = self.config.restart
-        if self.state.stopped_by_user:
-            return False
-        if policy.name == "on-failure":
-            tries_left = policy.maximum_retries == 0 or self.state.restart_count < policy.maximum_retries
-            return int(status) != 0 and tries_left
-        return policy.name in ("always", "unless-stopped")
-
-    def _restart_later(self, status: ExitStatus) -> None:
-        calm = status.finished - status.started >= RESTART_CALM * 1e9
-        attempt = 1 if calm else self.state.restart_count + 1
-        delay = min(RESTART_MOST, RESTART_FIRST * 2.0 ** min(attempt - 1, 30))
+    def _restart_later(self) -> None:
+        attempt = restart_attempt(self.state)
         self._step(Trigger.RESTART_LATER, restart_count=attempt)
-        self.spawn(self._delay_restart, attempt, delay)
+        self.spawn(self._delay_restart, attempt)
 
-    async def _delay_restart(self, attempt: int, delay: float) -> None:
-        await trio.sleep(delay)
-        await self.ref.tell(m.RestartDue(attempt))
+    @protected
+    async def _delay_restart(self, attempt: int) -> None:
+        await trio.sleep(restart_delay(attempt))
+        await self.mailbox.report(m.RestartDue(attempt))
 
     def _restart_due(self, attempt: int) -> None:
         if self.state.status is Status.RESTARTING and self.state.restart_count == attempt:
-            self._start(Reply(set()))
+            self._start(())
 
-    async def _restart(self, message: m.Restart, reply: Reply[None]) -> None:
-        self._restarting = True
-        try:
-            with suppress(NotModified):
-                await self.ref.ask(m.Stop(message.signum, message.timeout))
-            with suppress(NotModified):
-                await self.ref.ask(m.Start())
-        except BiremeError as error:
-            reply.fail(error)
+    def _restart(self, message: m.Restart, reply: Reply[None]) -> None:
+        if self._run is None:
+            self._start((), restart_count=0)
+            self._restarts.append(reply)
         else:
-            self._emit("restart")
-            reply.set(None)
-        finally:
-            self._restarting = False
+            self._end(self._run, message.signum, message.timeout)
+            self._restarts.append(reply)
 
     # Signals.
 
     def _stop(self, message: m.Stop, reply: Reply[None]) -> None:
+        self._closing |= not message.by_user
         if self.state.status is Status.RESTARTING:
-            self._step(Trigger.STOP, stopped_by_user=True)
+            self._give_up_restarting(by_user=message.by_user)
             reply.set(None)
-            return
-        if self._process is None:
+        elif self._run is None:
             raise NotModified(f"container {self.config.name} is not running")
-        frozen = self.state.status is Status.PAUSED
-        if self.state.status is not Status.STOPPING:
-            self._step(Trigger.STOP, stopped_by_user=True)
-        self._stops.append(reply)
-        self.spawn(self._end_process, self._process, message, frozen)
-
-    async def _end_process(self, process: RunningContainer, message: m.Stop, frozen: bool) -> None:
-        await self._send(process, message.signum, frozen, self._stops)
-        if message.timeout is not None:
-            with trio.move_on_after(message.timeout) as grace:
-                await process.wait()
-            if grace.cancelled_caught:
-                await self._send(process, signal.SIGKILL, False, self._stops)
-
-    async def _send(self, process: RunningContainer, signum: int, thaw: bool, on_failure: list[Reply[None]]) -> None:
-        try:
-            await process.kill(signum)
-            if thaw:
-                await process.set_frozen(False)
-        except BiremeError as error:
-            self._answer(on_failure, error)
         else:
-            self._emit("kill", signal=str(int(signum)))
+            self._end(self._run, message.signum, message.timeout, by_user=message.by_user)
+            self._stops.append(reply)
+
+    def _give_up_restarting(self, *, by_user: bool = True) -> None:
+        self._step(Trigger.STOP, stopped_by_user=by_user)
+        self.exits.exited(self.state.exit_status())
+
+    def _end(self, run: Run, signum: int, grace: float | None, *, by_user: bool = True) -> None:
+        if self.state.status is not Status.STOPPING:
+            self._step(Trigger.STOP)
+        if by_user:
+            self._set(stopped_by_user=True)
+        self.spawn(self._end_process, run, signum, grace)
+
+    @protected
+    async def _end_process(self, run: Run, signum: int, grace: float | None) -> None:
+        await self._send(run, signum, True, self._stops, self._restarts)
+        if grace is not None:
+            with trio.move_on_after(max(grace, 0)) as scope:
+                await run.process.wait()
+            if scope.cancelled_caught:
+                await self._send(run, signal.SIGKILL, True, self._stops, self._restarts)
+
+    async def _send(self, run: Run, signum: int, thaw: bool, *on_failure: list[Reply[None]]) -> bool:
+        try:
+            await run.process.kill(signum)
+            if thaw and await run.thaw():
+                self._thawed(run)
+        except BiremeError as error:
+            for replies in on_failure:
+                self._answer(replies, error)
+            return False
+        self._emit("kill", signal=str(int(signum)))
+        return True
+
+    def _thawed(self, run: Run) -> None:
+        if self._run is run and self.state.status is Status.PAUSED:
+            self._step(Trigger.UNPAUSE)
+            self._emit("unpause")
 
     def _kill(self, signum: int, reply: Reply[None]) -> None:
-        process = self._running("kill", paused_too=True)
         fatal = signum in (signal.SIGKILL, self.config.stop_signal)
-        thaw = fatal and self.state.status is Status.PAUSED
+        if fatal and self.state.status is Status.RESTARTING:
+            self._give_up_restarting()
+            reply.set(None)
+            return
+        run = self._running("kill", paused_too=True)
         if fatal:
             self._set(stopped_by_user=True)
-        self.spawn(self._send_asked, process, signum, thaw, reply)
+        self.spawn(self._send_asked, run, signum, fatal, reply)
 
-    async def _send_asked(self, process: RunningContainer, signum: int, thaw: bool, reply: Reply[None]) -> None:
+    @protected
+    async def _send_asked(self, run: Run, signum: int, thaw: bool, reply: Reply[None]) -> None:
         asked = [reply]
-        await self._send(process, signum, thaw, asked)
+        await self._send(run, signum, thaw, asked)
         self._answer(asked)
 
-    # Pause, exec, resize, reconfigure.
+    # Pause, reconfigure.
 
-    def _freeze(self, frozen: bool, reply: Reply[None]) -> None:
-        if not frozen and self.state.status is not Status.PAUSED:
+    def _freeze(self, trigger: Trigger, reply: Reply[None]) -> None:
+        if trigger is Trigger.UNPAUSE and self.state.status is not Status.PAUSED:
             raise Conflict(f"Container {self.config.id} is not paused")
-        process = self._running("pause", paused_too=not frozen)
-        self.spawn(self._set_frozen, process, frozen, reply)
+        run = self._running("pause", paused_too=trigger is Trigger.UNPAUSE)
+        self._after(trigger)
+        self.spawn(self._set_frozen, run, trigger, reply)
 
-    async def _set_frozen(self, process: RunningContainer, frozen: bool, reply: Reply[None]) -> None:
+    @protected
+    async def _set_frozen(self, run: Run, trigger: Trigger, reply: Reply[None]) -> None:
         try:
-            await process.set_frozen(frozen)
-            if self._process is process:
-                self._step(Trigger.PAUSE if frozen else Trigger.UNPAUSE)
-        except BiremeError as error:
-            reply.fail(error)
-        else:
-            self._emit("pause" if frozen else "unpause")
-            reply.set(None)
-
-    async def _exec(self, process: RunningContainer, message: m.Exec, reply: Reply[Any]) -> None:
-        try:
-            reply.set(await process.exec(message.process))
-        except BiremeError as error:
-            reply.fail(error)
-
-    async def _resize(self, process: RunningContainer, message: m.Resize, reply: Reply[None]) -> None:
-        try:
-            await process.resize(message.rows, message.columns)
+            async with run.freezing:
+                self._may_go_on(run, trigger)
+                await run.set_frozen(trigger is Trigger.PAUSE)
+                await self._settle_frozen(run, trigger)
         except BiremeError as error:
             reply.fail(error)
         else:
             reply.set(None)
 
-    async def _reconfigure(self, message: m.Reconfigure, reply: Reply[None]) -> None:
+    async def _settle_frozen(self, run: Run, trigger: Trigger) -> None:
         try:
-            await self._ports.records.update(message.config)
+            self._may_go_on(run, trigger)
+        except Conflict:
+            if run.frozen and self._run is run:
+                await run.set_frozen(False)
+            raise
+        self._step(trigger)
+        self._emit(trigger.value)
+
+    def _may_go_on(self, run: Run, trigger: Trigger) -> None:
+        if self._run is not run:
+            raise Conflict(f"Container {self.config.id} is not running")
+        self._after(trigger)
+
+    def _reconfigure(self, message: m.Reconfigure, reply: Reply[None]) -> None:
+        if self.state.status in (Status.REMOVING, Status.REMOVED, Status.DEAD):
+            raise Conflict(f"container {self.config.name} is {self.state.status}: it cannot be changed any more")
+        self.spawn(self._write_config, message, reply)
+
+    @protected
+    async def _write_config(self, message: m.Reconfigure, reply: Reply[None]) -> None:
+        try:
+            self.config = await self.record.update(lambda: message.applied_to(self.config))
         except BiremeError as error:
             reply.fail(error)
         else:
-            self.config = message.config
             reply.set(None)
 
     # Remove.
 
     def _remove(self, message: m.Remove, reply: Reply[None]) -> None:
-        status = self.state.status
-        if status is not Status.REMOVING and not message.force and (self.state.running or status is Status.RESTARTING):
-            adverb = "Unpause and then stop" if status is Status.PAUSED else "Stop"
-            raise Conflict(
-                f"You cannot remove a {'paused' if status is Status.PAUSED else 'running'} container {self.config.id}. "
-                f"{adverb} the container before attempting removal or force remove"
-            )
-        self._removals.append(reply)
-        if self._process is not None:
-            self._remove_next = message
-            self.spawn(self._send, self._process, signal.SIGKILL, status is Status.PAUSED, self._removals)
-        elif status is not Status.REMOVING:
+        under_way = self._remove_next is not None or self.state.status is Status.REMOVING
+        if not under_way and not message.force:
+            self._refuse_to_remove_running()
+        if self._run is not None:
+            volumes = message.volumes or (self._remove_next is not None and self._remove_next.volumes)
+            self._remove_next = m.Remove(force=True, volumes=volumes)
+            self.spawn(self._kill_and_remove, self._run)
+        elif not under_way:
             self._begin_removal(message.volumes)
+        self._removals.append(reply)
+
+    def _refuse_to_remove_running(self) -> None:
+        status = self.state.status
+        if self.state.running or status is Status.RESTARTING:
+            kind, way = ("paused", "Unpause and then stop") if status is Status.PAUSED else ("running", "Stop")
+            raise Conflict(
+                f"You cannot remove a {kind} container {self.config.id}. "
+                f"{way} the container before attempting removal or force remove"
+            )
+
+    @protected
+    async def _kill_and_remove(self, run: Run) -> None:
+        killed = await self._send(run, signal.SIGKILL, True, self._removals)
+        if not killed and self._run is run:
+            self._remove_next = None
 
     def _begin_removal(self, volumes: bool) -> None:
         self._step(Trigger.REMOVE, removing_volumes=volumes)
         self.spawn(self._remove_everything, volumes)
 
+    @protected
     async def _remove_everything(self, volumes: bool) -> None:
         error: BiremeError | None = None
         ports, config = self._ports, self.config
+        self.record.note(self.state)
         try:
-            await ports.records.save_state(config.id, self.state)
+            await self.record.save()
             ports.logs.close_log(config.id)
             await ports.driver.cleanup(config)
             await ports.release_volumes(config, volumes)
             await ports.rootfs.remove(config.id)
-            await ports.records.remove(config.id)
+            await self.record.forget()
         except BiremeError as failure:
             error = failure
-        await self.ref.tell(m.RemoveDone(error))
+        await self.mailbox.report(m.RemoveDone(error))
 
     def _removed(self, error: BiremeError | None) -> None:
+        self._remove_next = None
         if error is not None:
             self._step(Trigger.REMOVE_FAILED, error=str(error))
             self._answer(self._removals, error)
             return
         self._step(Trigger.REMOVED)
+        self._ports.gone(self.config.id)
         self._emit("destroy")
         self._answer(self._removals)
         self.exits.removed(self.state.exit_status())
+        self.stdin.end()
         self.stop()
 
     # Helpers.
 
-    def _running(self, verb: str, *, paused_too: bool = False) -> RunningContainer:
-        if self._process is None:
-            if verb == "kill":
-                raise Conflict(f"Cannot kill container: {self.config.id}: Container {self.config.id} is not running")
-            raise Conflict(f"Container {self.config.id} is not running")
+    def _running(self, verb: str, *, paused_too: bool = False) -> Run:
+        if self._run is None:
+            cannot = f"Cannot kill container: {self.config.id}: " if verb == "kill" else ""
+            raise Conflict(f"{cannot}Container {self.config.id} is not running")
         if self.state.status is Status.PAUSED and not paused_too:
             hint = "already paused" if verb == "pause" else f"paused, unpause the container before {verb}"
             raise Conflict(f"Container {self.config.id} is {hint}")
-        return self._process
+        return self._run
+
+    def _after(self, trigger: Trigger) -> Status:
+        return step(CONTAINER, f"container {self.config.name}", self.state.status, trigger)
 
     def _step(self, trigger: Trigger, **changes: Any) -> None:
-        after = step(CONTAINER, f"container {self.config.name}", self.state.status, trigger)
-        self._set(status=after, **changes)
+        self._set(status=self._after(trigger), **changes)
 
     def _set(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
-        if self.state.status in _SAVED:
-            self._unsaved = True
-            if not self._saving:
-                self._saving = True
-                self.spawn(self._save)
-
-    async def _save(self) -> None:
-        while self._unsaved:
-            self._unsaved = False
-            try:
-                await self._ports.records.save_state(self.config.id, self.state)
-            except BiremeError as error:
-                _log.warning("the state of container %s is not on disk: %s", self.config.id, error)
-        self._saving = False
+        if self.state.status in _SAVED and self.record.note(self.state):
+            self.spawn(self.record.save)
 
     def _emit(self, action: str, **attributes: str) -> None:
         known = {**self.config.labels, "image": self.config.image, "name": self.config.name}
@@ -476,4 +524,4 @@ class ContainerActor(Actor):
 
 _DEFERRED = (m.Start, m.Stop, m.Kill, m.Pause, m.Unpause, m.Restart, m.Remove, m.Exec, m.Resize)
 
-_SAVED = frozenset({Status.RUNNING, Status.PAUSED, Status.EXITED, Status.RESTARTING, Status.CREATED})
+_SAVED = frozenset(Status) - {Status.STARTING, Status.REMOVING, Status.REMOVED, Status.DEAD}

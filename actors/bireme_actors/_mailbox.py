@@ -1,12 +1,12 @@
 """The mailbox: a bounded memory channel into which anybody puts messages and out of which one actor takes them.
 
-Rules. Answering never blocks and never fails: a reply nobody waits for any more is dropped. Asking always ends: when the
-mailbox closes, whatever was asked and is not yet answered fails with ``ActorStopped``.
+Rules. Answering never blocks and never fails: a reply nobody waits for any more is dropped. Asking always ends: when
+the mailbox closes, whatever was asked and is not yet answered fails with ``ActorStopped``. Putting in waits while the
+mailbox is full; no handler ever puts anything in (children do), so who takes out waits for nobody and nothing locks up.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -18,7 +18,7 @@ from bireme_actors._messages import Ask
 R = TypeVar("R")
 
 CAPACITY = 64
-"""Messages a mailbox holds before ``tell`` waits; enough that a burst of verbs never does, small enough to bound memory."""
+"""Messages a mailbox holds before ``tell`` waits; enough that a burst of verbs never does, and bounds memory."""
 
 
 class Reply(Generic[R]):
@@ -31,6 +31,11 @@ class Reply(Generic[R]):
         self._error: BaseException | None = None
         self._pending = pending
         pending.add(self)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody still waits: an answer that has to be taken care of goes to nobody else."""
+        return self in self._pending
 
     def set(self, value: R) -> None:
         """Answer. The first answer counts."""
@@ -58,6 +63,10 @@ class Reply(Generic[R]):
             raise self._error
         return self._value
 
+    def abandon(self) -> None:
+        """Nobody waits any more."""
+        self._pending.discard(self)
+
     def _finish(self) -> None:
         self._pending.discard(self)
         self._event.set()
@@ -78,10 +87,16 @@ class Mailbox:
 
     def statistics(self) -> dict[str, int]:
         """``queued`` messages and ``pending`` asks."""
-        return {"queued": self._send.statistics().current_buffer_used, "pending": len(self._pending)}
+        queued = 0 if self._closed else self._send.statistics().current_buffer_used
+        return {"queued": queued, "pending": len(self._pending)}
 
     async def tell(self, message: object) -> None:
         """Put a message in; waits while the mailbox is full. Raises ActorStopped. Cancelled: it is not in."""
+        await self._put(message, None)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def report(self, message: object) -> None:
+        """``tell`` for an actor's own children, which end then: without a checkpoint, unless the mailbox is full."""
         await self._put(message, None)
 
     async def ask(self, message: Ask[R]) -> R:
@@ -95,12 +110,11 @@ class Mailbox:
             await self._put(message, reply)
             return await reply.wait()
         finally:
-            self._pending.discard(reply)
+            reply.abandon()
 
-    async def messages(self) -> AsyncIterator[tuple[object, Reply[Any] | None]]:
-        """What has been put in, in order, until the mailbox is closed; for its one actor."""
-        async for item in self._receive:
-            yield item
+    async def receive(self) -> tuple[object, Reply[Any] | None]:
+        """The next message, in the order they were put in; for the mailbox's one actor, while it is open."""
+        return await self._receive.receive()
 
     def close(self, cause: BaseException | None = None) -> None:
         """End it: everything that is queued or pending fails with ActorStopped. Idempotent."""
@@ -121,8 +135,12 @@ class Mailbox:
         self.close(error)
 
     async def _put(self, message: object, reply: Reply[Any] | None) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            await self._send.send((message, reply))
+            try:
+                self._send.send_nowait((message, reply))
+            except trio.WouldBlock:
+                await self._send.send((message, reply))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise self._stopped() from self._closed_by
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -28,10 +29,14 @@ class Start(Ask[None]):
 
 @dataclass(frozen=True, slots=True)
 class Stop(Ask[None]):
-    """Send ``signum``, SIGKILL after ``timeout`` seconds (None: never). Answered at the exit."""
+    """Send ``signum``, SIGKILL after ``timeout`` seconds (None: never). Answered at the exit.
+
+    ``by_user`` False: the engine is ending; the restart policy then holds for the next engine.
+    """
 
     signum: int
     timeout: float | None
+    by_user: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,16 @@ class Remove(Ask[None]):
 
 @dataclass(frozen=True, slots=True)
 class Reconfigure(Ask[None]):
-    """Replace the configuration (new name, new restart policy); durable when answered."""
+    """Replace the configuration (new name, new restart policy); durable when answered.
 
-    config: ContainerConfig
+    A function is applied to the configuration as it is by then, so that no two changes undo each other.
+    """
+
+    config: ContainerConfig | Callable[[ContainerConfig], ContainerConfig]
+
+    def applied_to(self, config: ContainerConfig) -> ContainerConfig:
+        """The new configuration."""
+        return self.config if isinstance(self.config, ContainerConfig) else self.config(config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +148,6 @@ class Populate(Ask[None]):
 
     config: ContainerConfig
     destination: str
-
-
-@dataclass(frozen=True, slots=True)
-class Commit(Ask[None]):
-    """The holder's record is durable: the volume may take its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,7 +259,6 @@ class ContainerView:
 
     config: ContainerConfig
     state: ContainerState
-    execs: tuple[str, ...] = ()
 
     @property
     def id(self) -> ContainerId:

@@ -26,7 +26,8 @@ NAMELESS = "volumes have no names and no chosen source here (Docker's data-volum
 def start_order(sources: Mapping[N, Iterable[N]]) -> list[tuple[N, ...]]:
     """Generations of nodes, every node after all of its sources; within a generation all can go at once.
 
-    Sources that are not nodes themselves are left out. Raises InvalidConfig that prints the cycle, if there is one.
+    Sources that are not nodes themselves are left out. Raises InvalidConfig that prints the cycle, if there is one, each
+    node before the one it takes from.
     """
     sorter: TopologicalSorter[N] = TopologicalSorter()
     for node, wanted in sources.items():
@@ -34,7 +35,8 @@ def start_order(sources: Mapping[N, Iterable[N]]) -> list[tuple[N, ...]]:
     try:
         sorter.prepare()
     except CycleError as error:
-        raise InvalidConfig(f"volumes-from is a cycle: {' -> '.join(error.args[1])}; remove one of them") from None
+        cycle = " -> ".join(reversed(error.args[1]))
+        raise InvalidConfig(f"volumes-from is a cycle: {cycle}; remove one of them") from None
     generations = []
     while sorter.is_active():
         ready = sorter.get_ready()

@@ -70,7 +70,7 @@ class RunningContainer(Process, Protocol):
     """A container's first process, and what only a whole container can do."""
 
     async def set_frozen(self, frozen: bool) -> None:
-        """Stop or resume every process of the container at once (cgroup freezer)."""
+        """Stop or resume every process of the container at once (cgroup freezer); nothing happens after the end."""
         ...
 
     async def exec(self, process: ProcessSpec) -> Process:
@@ -114,7 +114,7 @@ class VolumeStore(Protocol):
         ...
 
     async def commit(self, volume: VolumeId) -> None:
-        """Put a staged volume in its place."""
+        """Put a staged volume in its place. Idempotent."""
         ...
 
     async def remove(self, volume: VolumeId) -> None:

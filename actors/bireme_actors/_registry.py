@@ -16,12 +16,15 @@ NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
 class Registry(Generic[T]):
-    """Containers by identifier and by name. A name is *reserved* before its container exists, so no two get it."""
+    """Containers by identifier and by name. A name is *reserved* before its container exists, so no two get it.
+
+    While a container is being renamed it has both names.
+    """
 
     def __init__(self) -> None:
         self._items: dict[ContainerId, T] = {}
         self._names: dict[str, ContainerId] = {}
-        self._name_of: dict[ContainerId, str] = {}
+        self._names_of: dict[ContainerId, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._items)
@@ -30,7 +33,7 @@ class Registry(Generic[T]):
         return iter(self._items.values())
 
     def reserve(self, container: ContainerId, name: str) -> None:
-        """Take a name. Raises Conflict naming the holder, InvalidConfig for what cannot be a name."""
+        """Take a name, if need be one more. Raises Conflict naming the holder, InvalidConfig for what is no name."""
         if not NAME.fullmatch(name):
             raise InvalidConfig(f"Invalid container name ({name}), only {NAME.pattern} are allowed")
         holder = self._names.get(name)
@@ -40,7 +43,18 @@ class Registry(Generic[T]):
                 "You have to remove (or rename) that container to be able to reuse that name."
             )
         self._names[name] = container
-        self._name_of[container] = name
+        self._names_of[container] = (*(known for known in self._names_of.get(container, ()) if known != name), name)
+
+    def release(self, container: ContainerId, name: str) -> None:
+        """Free one of a container's names. Idempotent."""
+        names = self._names_of.get(container, ())
+        if name in names:
+            self._names_of[container] = tuple(known for known in names if known != name)
+            del self._names[name]
+
+    def has(self, container: ContainerId) -> bool:
+        """Whether the identifier is taken, by a container or by one that is being made."""
+        return container in self._names_of
 
     def has_name(self, name: str) -> bool:
         """Whether the name is taken, also by a container that is still being made."""
@@ -50,25 +64,21 @@ class Registry(Generic[T]):
         """The container exists from now on; its name has been reserved."""
         self._items[container] = item
 
-    def rename(self, container: ContainerId, name: str) -> None:
-        """Swap the name. Raises as ``reserve``; the old name is then kept."""
-        before = self._name_of[container]
-        self.reserve(container, name)
-        if before != name:
-            del self._names[before]
+    def lose(self, container: ContainerId) -> None:
+        """The container cannot be asked any more, but its record has its name still. Idempotent."""
+        self._items.pop(container, None)
 
     def forget(self, container: ContainerId) -> None:
-        """Free the identifier and the name. Idempotent."""
+        """Free the identifier and the names. Idempotent."""
         self._items.pop(container, None)
-        name = self._name_of.pop(container, None)
-        if name is not None:
-            self._names.pop(name, None)
+        for name in self._names_of.pop(container, ()):
+            del self._names[name]
 
     def find(self, ref: str) -> T | None:
-        """As ``get``, None where nothing fits."""
+        """As ``get``, None where nothing, or more than one, fits."""
         try:
             return self.get(ref)
-        except NotFound:
+        except (NotFound, Conflict):
             return None
 
     def get(self, ref: str) -> T:

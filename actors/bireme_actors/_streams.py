@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import trio
 
-from bireme_actors._ports import ByteSink, ByteSource, OutputLog, Process
+from bireme_actors._actor import protected
+from bireme_actors._ports import ByteSink, ByteSource, OutputLog
 
 CHUNK = 1 << 16
 """Bytes read at once: what a pipe holds."""
@@ -12,59 +13,92 @@ CHUNK = 1 << 16
 DRAIN_SECONDS = 2.0
 """How long output may still come after the exit, from somebody who was handed the pipe; as Docker waits."""
 
+CLOSE_SECONDS = 1.0
+"""The longest that closing a stream may take."""
+
 
 class Stdin:
     """The input of a container's first process, open to several writers, before it starts and from run to run."""
 
+    __slots__ = ("_connected", "_lock", "_sink")
+
     def __init__(self) -> None:
-        self._lock = trio.Lock()
-        self._connected = trio.Event()
+        self._lock: trio.Lock | None = None
+        self._connected: trio.Event | None = None
         self._sink: ByteSink | None = None
 
     def connect(self, sink: ByteSink | None) -> None:
         """A process runs; None: it has no input, and what is sent is dropped."""
         self._sink = sink
-        self._connected.set()
+        self._connection().set()
 
-    def disconnect(self) -> None:
-        """The process has ended; what is sent from now on waits for the next one."""
-        self._connected = trio.Event()
+    async def disconnect(self) -> None:
+        """The process has ended; what is sent from now on waits for the next one, what is being sent is dropped."""
+        sink, self._sink = self._sink, None
+        if self._connection().is_set():
+            self._connected = None
+        if sink is not None:
+            await close(sink)
+
+    def end(self) -> None:
+        """No process will run any more: what is sent is dropped."""
         self._sink = None
+        self._connection().set()
 
     async def send(self, data: bytes) -> None:
-        """Write once the process runs; waits while it does not read. What it does not want any more is dropped."""
-        await self._connected.wait()
-        async with self._lock:
-            if self._sink is not None:
-                try:
-                    await self._sink.send_all(data)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    self._sink = None
+        """Write once the process runs; waits while it does not read. What it does not want any more is dropped.
+
+        Cancelled: some of it may be in.
+        """
+        while True:
+            await self._connection().wait()
+            async with self._writing():
+                if not self._connection().is_set():
+                    continue  # that process has ended while others wrote
+                if self._sink is not None:
+                    await self._send_to(self._sink, data)
+                return
 
     async def send_eof(self) -> None:
-        """End the process's input, once it runs."""
-        await self._connected.wait()
-        async with self._lock:
-            if self._sink is not None:
-                sink, self._sink = self._sink, None
+        """End the process's input, once it runs. Cancelled: it may have ended."""
+        await self._connection().wait()
+        async with self._writing():
+            sink, self._sink = self._sink, None
+            if sink is not None:
                 await sink.aclose()
 
+    async def _send_to(self, sink: ByteSink, data: bytes) -> None:
+        try:
+            await sink.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            if self._sink is sink:
+                self._sink = None
+                await sink.aclose()
 
-async def pump(process: Process, log: OutputLog) -> None:
-    """Copy both output streams into the log until they end. Cancelled: what was read is in."""
-    async with trio.open_nursery() as nursery:
-        if process.stderr is not None:
-            nursery.start_soon(_pump_one, "stderr", process.stderr, log)
-        if process.stdout is not None:
-            await _pump_one("stdout", process.stdout, log)
+    def _connection(self) -> trio.Event:
+        if self._connected is None:
+            self._connected = trio.Event()
+        return self._connected
+
+    def _writing(self) -> trio.Lock:
+        if self._lock is None:
+            self._lock = trio.Lock()
+        return self._lock
 
 
-async def _pump_one(name: str, source: ByteSource, log: OutputLog) -> None:
+@protected
+async def pump(name: str, source: ByteSource, log: OutputLog) -> None:
+    """Copy one output stream into the log until it ends. Cancelled: what was read is in."""
     try:
         while data := await source.receive_some(CHUNK):
             log.append(name, bytes(data))
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         return
     finally:
-        with trio.CancelScope(shield=True):
-            await source.aclose()
+        await close(source)
+
+
+async def close(stream: ByteSource | ByteSink) -> None:
+    """Close a stream also when cancelled; what cannot be closed in time is left."""
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+        await stream.aclose()

@@ -1,9 +1,9 @@
 """The supervisor: every container and volume there is, and what goes across several of them.
 
-Theory of operation. Actors run in two *service scopes*: containers inside, volumes outside. Cancelling the program that
-opened the supervisor reaches neither; the supervisor ends them itself, containers first, so that a container that is being
-removed still finds its volumes. Names and identifiers live in one registry, changed only between two checkpoints, which
-on one thread is as good as a lock.
+Theory of operation. Actors run in two *service scopes*: containers inside, volumes outside. Cancelling the program
+that opened the supervisor reaches neither; the supervisor ends them itself, containers first, so that a container that
+is being removed still finds its volumes. Names and identifiers live in one registry, changed only between two
+checkpoints, which on one thread is as good as a lock.
 
 Failures are values: a start that fails fails its container and those that depend on it, never a sibling. An actor that
 crashes (a bug) ends alone: it is logged, its asks fail, the others go on.
@@ -12,19 +12,20 @@ crashes (a bug) ends alone: it is logged, its asks fail, the others go on.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
-from typing import TYPE_CHECKING
 
 import trio
 
 from bireme_actors import _messages as m
-from bireme_actors._actor import Actor
+from bireme_actors._actor import Actor, protected
+from bireme_actors._adoption import is_news, with_process, without_process
+from bireme_actors._catalog import VolumeCatalog
 from bireme_actors._container import STOP_SECONDS, ContainerActor, ContainerPorts
-from bireme_actors._errors import ActorStopped, BiremeError, DependencyFailed, InvalidConfig, NotFound, NotModified
+from bireme_actors._creation import Maker, with_mounts
+from bireme_actors._errors import ActorStopped, BiremeError, Conflict, InvalidConfig, NotFound, NotModified
 from bireme_actors._model import (
     ContainerConfig,
     ContainerId,
@@ -32,12 +33,10 @@ from bireme_actors._model import (
     ContainerState,
     ContainerView,
     Event,
-    Status,
     VolumeId,
     VolumeView,
-    new_id,
+    WaitCondition,
 )
-from bireme_actors._plan import MountPlan, plan_mounts, start_order
 from bireme_actors._ports import (
     Clock,
     ContainerDriver,
@@ -49,15 +48,14 @@ from bireme_actors._ports import (
     VolumeStore,
 )
 from bireme_actors._registry import Registry
+from bireme_actors._services import open_services
+from bireme_actors._starting import Starting
 from bireme_actors._volume import VolumeActor
-
-if TYPE_CHECKING:
-    from trio import TaskStatus
 
 _log = logging.getLogger("bireme")
 
 CLOSE_SECONDS = 60.0
-"""The longest that leaving a supervisor may take beyond the containers' own grace."""
+"""The longest that leaving a supervisor may take beyond the containers' own grace, and that undoing may take."""
 
 
 class OnExit(StrEnum):
@@ -88,15 +86,32 @@ class Supervisor:
         self._ports = ports
         self._container_scope = containers
         self._volume_scope = volumes
-        self._volumes: dict[VolumeId, VolumeActor] = {}
+        self._volumes = VolumeCatalog(ports.volumes, ports.clock, self._run_volume)
+        self._maker = Maker(self._volumes, ports.rootfs, ports.records)
+        self._container_ports = {name: self._ports_of(driver) for name, driver in ports.drivers.items()}
+        self._adopted: set[ContainerId] = set()
+        self._closing = False
+        self._creating: set[trio.CancelScope] = set()
+        self._created = trio.Event()
         self.registry: Registry[ContainerActor] = Registry()
 
     def __repr__(self) -> str:
         return f"<Supervisor: {self.statistics()}>"
 
     def statistics(self) -> dict[str, int]:
-        """How many ``containers`` and ``volumes`` have an actor."""
-        return {"containers": len(self.registry), "volumes": len(self._volumes)}
+        """How many ``containers`` and ``volumes`` have an actor, and what is under way.
+
+        ``creating`` containers; ``queued`` messages; ``pending`` asks; ``waiters`` for exits and removals.
+        """
+        totals = {"containers": len(self.registry), "volumes": len(self._volumes), "creating": len(self._creating)}
+        totals |= {"queued": 0, "pending": 0, "waiters": 0}
+        for statistics in (
+            *(actor.statistics() for actor in self.registry),
+            *(volume.mailbox.statistics() for volume in self._volumes),
+        ):
+            for name, number in statistics.items():
+                totals[name] += number
+        return totals
 
     # Reading.
 
@@ -110,11 +125,7 @@ class Supervisor:
 
     def volumes(self) -> tuple[VolumeView, ...]:
         """Every volume, also those nobody holds."""
-        known = {volume: actor.view for volume, actor in self._volumes.items()}
-        for volume, created in self._ports.volumes.list():
-            if volume not in known:
-                known[volume] = VolumeView(id=volume, path=self._ports.volumes.path(volume), created=created)
-        return tuple(known.values())
+        return self._volumes.views()
 
     # Creating.
 
@@ -122,43 +133,49 @@ class Supervisor:
         """Make the container and its volumes; its record is durable on return.
 
         ``config.mounts`` is filled in from ``volumes`` and ``volumes_from``. Raises NotFound (a source), Conflict (the
-        name), InvalidConfig, StorageError. Failed or cancelled: nothing of it is left.
+        name), InvalidConfig, StorageError, ActorStopped (the runtime is closing). Failed or cancelled: nothing of it is
+        left.
         """
         if config.driver not in self._ports.drivers:
             raise InvalidConfig(f"unknown driver '{config.driver}'; known: {', '.join(sorted(self._ports.drivers))}")
+        self._refuse_when_closing(config)
         sources = [(reference, self.registry.get(reference.container)) for reference in config.volumes_from]
-        plan = plan_mounts(config.volumes, ((reference, actor.config.mounts) for reference, actor in sources))
-        fresh = [VolumeId(new_id()) for _ in plan.fresh]
-        config = replace(config, volumes=plan.fresh, mounts=plan.mounts(fresh))
+        config = with_mounts(config, [(reference, actor.config.mounts) for reference, actor in sources])
+        if self.registry.has(config.id):
+            raise Conflict(f"container {config.id} exists already; take another identifier")
         self.registry.reserve(config.id, config.name)
+        with self._under_way() as scope:
+            try:
+                with scope:
+                    await self._maker.make(config)
+                self._refuse_when_closing(config)
+            except BaseException:
+                await self._undo(config)
+                raise
+            return self._admit(config)
+
+    def _refuse_when_closing(self, config: ContainerConfig) -> None:
+        if self._closing:
+            raise ActorStopped(f"the runtime is closing: container {config.name} is not made")
+
+    @contextmanager
+    def _under_way(self) -> Iterator[trio.CancelScope]:
+        """Closing cancels what is being made and waits for its end."""
+        scope = trio.CancelScope()
+        self._creating.add(scope)
         try:
-            await self._make(config, plan, fresh)
-        except BaseException:
+            yield scope
+        finally:
+            self._creating.discard(scope)
+            if not self._creating:
+                self._created.set()
+
+    async def _undo(self, config: ContainerConfig) -> None:
+        try:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
-                await self._unmake(config)
-            raise
-        return self._admit(config)
-
-    async def _make(self, config: ContainerConfig, plan: MountPlan, fresh: list[VolumeId]) -> None:
-        await self._ports.rootfs.create(config)
-        for mount in plan.inherited:
-            await self._volume(mount.volume).ref.ask(m.Attach(config.id))
-        for volume, destination in zip(fresh, plan.fresh, strict=True):
-            actor = VolumeActor(volume, self._ports.volumes, self._ports.clock)
-            self._run_volume(actor)
-            await actor.ref.ask(m.Populate(config, destination))
-        await self._ports.records.create(config)
-        for volume in fresh:
-            await self._volumes[volume].ref.ask(m.Commit())
-
-    async def _unmake(self, config: ContainerConfig) -> None:
-        try:
-            await self._ports.records.remove(config.id)
-            await self._release_volumes(config, fresh_only=True)
-            await self._ports.rootfs.remove(config.id)
-        except BiremeError as error:
-            _log.warning("container %s could not be undone whole: %s", config.id, error)
-        self.registry.forget(config.id)
+                await self._maker.undo(config)
+        finally:
+            self.registry.forget(config.id)
 
     def _admit(self, config: ContainerConfig) -> ContainerActor:
         actor = self._run_container(config, None, None)
@@ -178,153 +195,159 @@ class Supervisor:
         a cycle, NotFound. Cancelled: what has started stays started.
         """
         actors = {actor.config.id: actor for actor in map(self.registry.get, refs)}
-        needs = {container: self._sources(actor.config) for container, actor in actors.items()}
-        outcome: dict[ContainerId, BiremeError | None] = {}
-        for generation in start_order(needs):
-            async with trio.open_nursery() as nursery:
-                for container in generation:
-                    nursery.start_soon(self._start_one, actors[container], needs[container], outcome)
-        return outcome
+        starting = Starting(actors, {container: self._sources(actor.config) for container, actor in actors.items()})
+        await starting.run()
+        return starting.outcome
 
     def _sources(self, config: ContainerConfig) -> tuple[ContainerId, ...]:
+        """Who is called what ``config`` refers to, and does share a volume: names change hands, volumes do not."""
+        volumes = {mount.volume for mount in config.mounts}
         found = (self.registry.find(reference.container) for reference in config.volumes_from)
-        return tuple(actor.config.id for actor in found if actor is not None)
-
-    async def _start_one(
-        self, actor: ContainerActor, needs: Iterable[ContainerId], outcome: dict[ContainerId, BiremeError | None]
-    ) -> None:
-        container = actor.config.id
-        outcome[container] = None
-        for source in needs:
-            if outcome.get(source) is not None:
-                outcome[container] = DependencyFailed(
-                    f"container {actor.config.name} was not started: its volumes-from source {source[:12]} failed: "
-                    f"{outcome[source]}"
-                )
-                return
-        try:
-            await actor.ref.ask(m.Start())
-        except NotModified:
-            return
-        except BiremeError as error:
-            outcome[container] = error
+        return tuple(
+            actor.config.id
+            for actor in found
+            if actor is not None
+            and actor.config.id != config.id
+            and any(mount.volume in volumes for mount in actor.config.mounts)
+        )
 
     async def rename(self, ref: str, name: str) -> None:
-        """Give a container another name; durable on return. Raises NotFound, Conflict."""
+        """Give a container another name; durable on return. Raises NotFound, Conflict. Cancelled: it is done first."""
         actor = self.registry.get(ref)
-        before = actor.config.name
-        self.registry.rename(actor.config.id, name)
+        container, before = actor.config.id, actor.config.name
+        if name == before:
+            return
+        self.registry.reserve(container, name)
         try:
-            await actor.ref.ask(m.Reconfigure(replace(actor.config, name=name)))
-        except BaseException:
-            self.registry.rename(actor.config.id, before)
-            raise
-        self._emit("container", "rename", actor.config.id, {"name": name, "oldName": before})
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+                await actor.ref.ask(m.Reconfigure(lambda config: replace(config, name=name)))
+        finally:
+            self.registry.release(container, name if actor.config.name != name else before)
+        self._emit("container", "rename", container, {**actor.config.labels, "name": name, "oldName": before})
 
     # Volumes.
 
     async def remove_volume(self, volume: str) -> None:
-        """Remove a volume. Raises NotFound, Conflict while it is held."""
-        await self._volume(VolumeId(volume)).ref.ask(m.RemoveVolume())
+        """Remove a volume. Raises NotFound, Conflict while it is held, StorageError. Cancelled: it goes on."""
+        try:
+            await self._volumes.get(VolumeId(volume)).ref.ask(m.RemoveVolume())
+        except ActorStopped as error:
+            raise NotFound(f"get {volume}: no such volume") from error
         self._emit("volume", "destroy", volume, {"driver": "local"})
 
-    def _volume(self, volume: VolumeId) -> VolumeActor:
-        actor = self._volumes.get(volume)
-        if actor is not None:
-            return actor
-        for known, created in self._ports.volumes.list():
-            if known == volume:
-                actor = VolumeActor(volume, self._ports.volumes, self._ports.clock, created=created)
-                self._run_volume(actor)
-                return actor
-        raise NotFound(f"get {volume}: no such volume")
-
-    async def _release_volumes(
-        self, config: ContainerConfig, remove: bool = False, *, fresh_only: bool = False
-    ) -> None:
+    async def _release_volumes(self, config: ContainerConfig, remove: bool) -> None:
         for mount in reversed(config.mounts):
-            actor = self._volumes.get(mount.volume)
-            wanted = mount.owned if fresh_only else remove
-            if actor is not None and await self._detach(actor, config.id, wanted) and not fresh_only:
+            if await self._volumes.detach(mount.volume, config.id, remove=remove):
                 self._emit("volume", "destroy", mount.volume, {"driver": "local"})
-
-    @staticmethod
-    async def _detach(actor: VolumeActor, container: ContainerId, remove: bool) -> bool:
-        try:
-            return await actor.ref.ask(m.Detach(container, remove))
-        except ActorStopped:
-            return False
 
     # Starting up and closing.
 
     def adopt(self, record: ContainerRecord, process: RunningContainer | None) -> ContainerActor:
-        """Take in a container of an earlier engine, with its process if it still runs or has left its exit."""
+        """Take in a container of an earlier engine, with its process if it still runs or has left its exit.
+
+        A removal that was under way goes on. Raises Conflict (the name), InvalidConfig (the driver).
+        """
         config, state = record.config, record.state
-        if process is None and state.status is not Status.CREATED:
-            state = _as_lost(state, self._ports.clock()) if state.running else replace(state, status=Status.EXITED)
-        elif process is not None and not state.running:
-            state = replace(state, status=Status.RUNNING, pid=process.pid, started=process.started)
+        if config.driver not in self._ports.drivers:
+            raise InvalidConfig(f"container {config.name} needs the driver '{config.driver}', which is not there")
+        if process is not None and is_news(state, process):
+            state = with_process(state, process)
+        else:
+            state, process = without_process(state, self._ports.clock()), None
         self.registry.reserve(config.id, config.name)
         for mount in config.mounts:
-            self._volume(mount.volume).adopt(config.id)
+            self._volumes.adopt(mount.volume, config.created, config.id)
+        self._adopted.add(config.id)
         return self._run_container(config, state, process)
 
     async def close(self, on_exit: OnExit) -> None:
-        """End every container as ``on_exit`` says."""
-        if on_exit is OnExit.DETACH:
-            return
+        """End every container as ``on_exit`` says; nothing is made any more. What was adopted is never removed."""
+        self._closing = True
+        await self._give_up_creating()
         async with trio.open_nursery() as nursery:
             for actor in tuple(self.registry):
                 nursery.start_soon(self._end, actor, on_exit)
 
+    async def _give_up_creating(self) -> None:
+        while self._creating:
+            self._created = trio.Event()
+            for scope in self._creating:
+                scope.cancel()
+            await self._created.wait()
+
     async def _end(self, actor: ContainerActor, on_exit: OnExit) -> None:
-        timeout = actor.config.stop_timeout
-        message = (
-            m.Remove(force=True, volumes=True)
-            if on_exit is OnExit.REMOVE
-            else m.Stop(actor.config.stop_signal, STOP_SECONDS if timeout is None else float(timeout))
-        )
         try:
-            await actor.ref.ask(message)
-        except (NotModified, ActorStopped):
+            if on_exit is OnExit.REMOVE and actor.config.id not in self._adopted:
+                await actor.ref.ask(m.Remove(force=True, volumes=True))
+            elif on_exit is not OnExit.DETACH:
+                await self._stop(actor)
+        except ActorStopped:
             return
         except BiremeError as error:
             _log.warning("container %s did not end: %s", actor.config.id, error)
+        await actor.record.save()
+
+    @staticmethod
+    async def _stop(actor: ContainerActor) -> None:
+        removed = actor.exits.watch(WaitCondition.REMOVED, actor.state)
+        try:
+            await actor.ref.ask(m.Stop(actor.config.stop_signal, grace(actor.config), by_user=False))
+        except NotModified:
+            return
+        if actor.config.auto_remove:
+            await removed.wait()
 
     # Running actors.
 
-    def _run_container(
-        self, config: ContainerConfig, state: ContainerState | None, process: RunningContainer | None
-    ) -> ContainerActor:
-        ports = ContainerPorts(
-            driver=self._ports.drivers[config.driver],
+    def _ports_of(self, driver: ContainerDriver) -> ContainerPorts:
+        return ContainerPorts(
+            driver=driver,
             rootfs=self._ports.rootfs,
             records=self._ports.records,
             logs=self._ports.logs,
             events=self._ports.events,
             clock=self._ports.clock,
             release_volumes=self._release_volumes,
+            gone=self._gone,
         )
-        actor = ContainerActor(config, ports, state, process)
+
+    def _run_container(
+        self, config: ContainerConfig, state: ContainerState | None, process: RunningContainer | None
+    ) -> ContainerActor:
+        actor = ContainerActor(config, self._container_ports[config.driver], state, process)
         self.registry.admit(config.id, actor)
-        self._container_scope.start_soon(self._live, actor, partial(self._container_ended, actor))
+        self._container_scope.start_soon(self._live_container, actor)
         return actor
 
-    def _container_ended(self, actor: ContainerActor) -> None:
-        self.registry.forget(actor.config.id)
-        actor.exits.fail(ActorStopped(f"{actor.mailbox.name} has ended; its exit is not known"))
+    def _gone(self, container: ContainerId) -> None:
+        self.registry.forget(container)
+        self._adopted.discard(container)
+
+    @protected
+    async def _live_container(self, actor: ContainerActor) -> None:
+        try:
+            await self._live(actor)
+        finally:
+            self.registry.lose(actor.config.id)
+            actor.exits.fail(ActorStopped(f"{actor.mailbox.name} has ended; its exit is not known"))
+            actor.stdin.end()
 
     def _run_volume(self, actor: VolumeActor) -> None:
-        self._volumes[actor.id] = actor
-        self._volume_scope.start_soon(self._live, actor, partial(self._volumes.pop, actor.id, None))
+        self._volume_scope.start_soon(self._live_volume, actor)
 
-    async def _live(self, actor: Actor, ended: Callable[[], object]) -> None:
+    @protected
+    async def _live_volume(self, actor: VolumeActor) -> None:
+        try:
+            await self._live(actor)
+        finally:
+            self._volumes.ended(actor.id)
+
+    @staticmethod
+    async def _live(actor: Actor) -> None:
         try:
             await actor.run()
-        except Exception:  # noqa: BLE001 - a crash is contained here, and told
+        except* Exception:  # noqa: BLE001 - a crash is contained here, and told
             _log.exception("%r crashed: this is a bug in bireme; the others go on", actor)
-        finally:
-            ended()
 
     def _emit(self, kind: str, action: str, subject: str, attributes: Mapping[str, str]) -> None:
         self._ports.events.emit(
@@ -332,9 +355,10 @@ class Supervisor:
         )
 
 
-def _as_lost(state: ContainerState, now: int) -> ContainerState:
-    error = "it ended together with the engine or the machine that ran it; its exit status is not known"
-    return replace(state, status=Status.EXITED, pid=0, exit_code=255, error=error, finished=now)
+def grace(config: ContainerConfig) -> float:
+    """Seconds between the stop signal and SIGKILL when an engine ends, which cannot wait for ever."""
+    timeout = config.stop_timeout
+    return STOP_SECONDS if timeout is None or timeout < 0 else float(timeout)
 
 
 @asynccontextmanager
@@ -345,33 +369,24 @@ async def open_supervisor(ports: Ports, *, on_exit: OnExit = OnExit.REMOVE) -> A
     time, then the actors end. What the block raises leaves unwrapped.
     """
     failure: BaseException | None = None
-    async with _open_services() as volumes, _open_services() as containers:
+    async with open_services() as volumes, open_services() as containers:
         supervisor = Supervisor(ports, containers, volumes)
         try:
             yield supervisor
         except BaseException as error:  # noqa: BLE001 - raised again once the containers have ended
             failure = error
-        grace = max((float(view.config.stop_timeout or STOP_SECONDS) for view in supervisor.views()), default=0.0)
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + grace + CLOSE_SECONDS):
-            await supervisor.close(on_exit)
+        await _close(supervisor, on_exit)
     if failure is not None:
-        raise failure
-
-
-@asynccontextmanager
-async def _open_services() -> AsyncIterator[trio.Nursery]:
-    """A nursery whose tasks are not reached by cancellation from outside; they end when the block does."""
-    async with trio.open_nursery() as outer:
-        services: trio.Nursery = await outer.start(_serve)
         try:
-            yield services
+            raise failure
         finally:
-            outer.cancel_scope.shield = True
-            services.cancel_scope.cancel()
+            del failure
 
 
-async def _serve(task_status: TaskStatus[trio.Nursery]) -> None:
-    with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as nursery:
-            task_status.started(nursery)
-            await trio.sleep_forever()
+async def _close(supervisor: Supervisor, on_exit: OnExit) -> None:
+    longest = max((grace(view.config) for view in supervisor.views()), default=0.0)
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + longest + CLOSE_SECONDS) as scope:
+        await supervisor.close(on_exit)
+    if scope.cancelled_caught:
+        left = ", ".join(view.name for view in supervisor.views())
+        _log.warning("not all containers have ended in %.0f seconds, and are left: %s", longest + CLOSE_SECONDS, left)

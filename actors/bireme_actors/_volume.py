@@ -7,12 +7,14 @@ holder's ``Detach`` and a newcomer's ``Attach`` can never both win.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import trio
+
 from bireme_actors import _messages as m
-from bireme_actors._actor import Actor
-from bireme_actors._errors import BiremeError, Conflict, NotFound
+from bireme_actors._actor import Actor, protected
+from bireme_actors._errors import BiremeError, Conflict, NotFound, StorageError
 from bireme_actors._lifecycle import VOLUME, VolumeStatus, VolumeTrigger, step
 from bireme_actors._mailbox import Reply
 from bireme_actors._model import ContainerConfig, ContainerId, Nanoseconds, VolumeId, VolumeView
@@ -29,17 +31,24 @@ class VolumeActor(Actor):
         clock: Clock,
         *,
         created: Nanoseconds | None = None,
+        unheld_since: Nanoseconds = 0,
         holders: Iterable[ContainerId] = (),
+        gone: Callable[[VolumeId], object] = lambda volume: None,
     ) -> None:
-        """``created`` None is a volume still to be made; otherwise it is there already, held by ``holders``."""
+        """``created`` None is a volume still to be made; otherwise it is there already, held by ``holders``.
+
+        ``gone`` is called when it has been removed, before anybody is told.
+        """
         super().__init__(f"volume {volume}")
         self.id = volume
         self.status = VolumeStatus.NEW if created is None else VolumeStatus.READY
         self._store = store
         self._clock = clock
+        self._gone = gone
         self._created = clock() if created is None else created
         self._leases: dict[ContainerId, None] = dict.fromkeys(holders)
-        self._unheld_since: Nanoseconds = 0
+        self._unheld_since = unheld_since
+        self._populating: trio.CancelScope | None = None
         self._deferred: list[tuple[m.Attach | m.Detach, Reply[Any]]] = []
         self._asked: list[Reply[Any]] = []
 
@@ -56,7 +65,7 @@ class VolumeActor(Actor):
 
     def adopt(self, holder: ContainerId) -> None:
         """Enter a holder that its record on disk names; before the actor is asked anything."""
-        self._leases[holder] = None
+        self._hold(holder)
 
     def handle(self, message: object, reply: Reply[Any]) -> None:
         match message:
@@ -64,8 +73,6 @@ class VolumeActor(Actor):
                 self._populate(message, reply)
             case m.Populated():
                 self._populated(message)
-            case m.Commit():
-                self.spawn(self._commit, reply)
             case m.Attach():
                 self._attach(message, reply)
             case m.Detach():
@@ -80,49 +87,54 @@ class VolumeActor(Actor):
     def _step(self, trigger: VolumeTrigger) -> None:
         self.status = step(VOLUME, self.mailbox.name, self.status, trigger)
 
+    # Making it.
+
     def _populate(self, message: m.Populate, reply: Reply[None]) -> None:
         self._step(VolumeTrigger.POPULATE)
-        self._leases[message.config.id] = None
+        self._hold(message.config.id)
         self._asked.append(reply)
-        self.spawn(self._create, message.config, message.destination)
+        self._populating = trio.CancelScope()
+        self.spawn(self._create, self._populating, message.config, message.destination)
 
-    async def _create(self, config: ContainerConfig, destination: str) -> None:
-        error = None
-        try:
-            await self._store.create(self.id, config, destination)
-        except BiremeError as failure:
-            error = failure
-        await self.ref.tell(m.Populated(error))
+    @protected
+    async def _create(self, scope: trio.CancelScope, config: ContainerConfig, destination: str) -> None:
+        error: BiremeError | None = StorageError(f"{self.mailbox.name} was not made: its container was given up")
+        with scope:
+            try:
+                await self._store.create(self.id, config, destination)
+                error = None
+            except BiremeError as failure:
+                error = failure
+        await self.mailbox.report(m.Populated(error))
 
     def _populated(self, message: m.Populated) -> None:
-        error = message.error
-        self._step(VolumeTrigger.POPULATED if error is None else VolumeTrigger.POPULATE_FAILED)
-        self._answer_all(error, None)
+        self._populating = None
+        self._step(VolumeTrigger.POPULATED if message.error is None else VolumeTrigger.POPULATE_FAILED)
+        if message.error is not None:
+            self._gone(self.id)
+        self._answer_all(message.error, None)
         deferred, self._deferred = self._deferred, []
         for asked, reply in deferred:
-            if error is None:
+            if message.error is None:
                 self._dispatch(asked, reply)
             elif isinstance(asked, m.Attach):
-                reply.fail(error)
+                reply.fail(message.error)
             else:
                 reply.set(True)
-        if error is not None:
+        if message.error is not None:
             self.stop()
 
-    async def _commit(self, reply: Reply[None]) -> None:
-        try:
-            await self._store.commit(self.id)
-        except BiremeError as error:
-            reply.fail(error)
-        else:
-            reply.set(None)
+    # Holding it.
+
+    def _hold(self, container: ContainerId) -> None:
+        self._leases[container] = None
+        self._unheld_since = 0
 
     def _attach(self, message: m.Attach, reply: Reply[None]) -> None:
         if self.status is VolumeStatus.POPULATING:
             self._deferred.append((message, reply))
         elif self.status is VolumeStatus.READY:
-            self._leases[message.container] = None
-            self._unheld_since = 0
+            self._hold(message.container)
             reply.set(None)
         else:
             raise NotFound(f"{self.mailbox.name} is {self.status}: nothing can be attached; name another source")
@@ -130,6 +142,8 @@ class VolumeActor(Actor):
     def _detach(self, message: m.Detach, reply: Reply[bool]) -> None:
         if self.status is VolumeStatus.POPULATING:
             self._deferred.append((message, reply))
+            if message.remove and self._populating is not None:
+                self._populating.cancel()  # it is its maker who gives it up: nobody else can hold it yet
             return
         held = self._leases.pop(message.container, self) is None
         if held and not self._leases:
@@ -138,6 +152,8 @@ class VolumeActor(Actor):
             reply.set(False)
         else:
             self._begin_removal(reply)
+
+    # Removing it.
 
     def _remove_asked(self, reply: Reply[None]) -> None:
         if self._leases:
@@ -150,16 +166,19 @@ class VolumeActor(Actor):
         self._asked.append(reply)
         self.spawn(self._remove)
 
+    @protected
     async def _remove(self) -> None:
         error = None
         try:
             await self._store.remove(self.id)
         except BiremeError as failure:
             error = failure
-        await self.ref.tell(m.VolumeRemoved(error))
+        await self.mailbox.report(m.VolumeRemoved(error))
 
     def _removed(self, message: m.VolumeRemoved) -> None:
         self._step(VolumeTrigger.REMOVED if message.error is None else VolumeTrigger.REMOVE_FAILED)
+        if message.error is None:
+            self._gone(self.id)
         self._answer_all(message.error, True)
         if message.error is None:
             self.stop()

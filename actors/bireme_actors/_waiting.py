@@ -14,40 +14,52 @@ from bireme_actors._model import ContainerState, ExitStatus, Status, WaitConditi
 class Watch:
     """One answer for any number of waiters, before and after it is given."""
 
-    __slots__ = ("_error", "_event", "_status")
+    __slots__ = ("_answer", "_event")
 
     def __init__(self) -> None:
-        self._event = trio.Event()
-        self._status: ExitStatus | None = None
-        self._error: Exception | None = None
+        self._event: trio.Event | None = None
+        self._answer: ExitStatus | Exception | None = None
 
     def set(self, status: ExitStatus) -> None:
         """Answer all waiters; the first answer counts."""
-        if not self._event.is_set():
-            self._status = status
-            self._event.set()
+        self._give(status)
 
     def fail(self, error: Exception) -> None:
         """Answer all waiters with an error; the first answer counts."""
-        if not self._event.is_set():
-            self._error = error
-            self._event.set()
+        self._give(error)
+
+    def _give(self, answer: ExitStatus | Exception) -> None:
+        if self._answer is None:
+            self._answer = answer
+            if self._event is not None:
+                self._event.set()
 
     def done(self) -> bool:
         """Whether ``wait`` would return at once."""
-        return self._event.is_set()
+        return self._answer is not None
 
     async def wait(self) -> ExitStatus:
         """The answer. Cancelling changes nothing for anybody else."""
-        await self._event.wait()
-        if self._status is None:
-            assert self._error is not None
-            raise self._error
-        return self._status
+        if self._answer is not None:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._event = self._event or trio.Event()
+            await self._event.wait()
+        if not isinstance(self._answer, ExitStatus):
+            assert self._answer is not None
+            raise self._answer
+        return self._answer
+
+    @property
+    def waiters(self) -> int:
+        """How many tasks wait."""
+        return 0 if self._event is None else self._event.statistics().tasks_waiting
 
 
 class Exits:
     """The exits of one container, past and to come."""
+
+    __slots__ = ("_next", "_removed")
 
     def __init__(self) -> None:
         self._next = Watch()
@@ -81,6 +93,11 @@ class Exits:
         """Nobody can know any more: everyone who waits gets the error."""
         self._next.fail(error)
         self._removed.fail(error)
+
+    @property
+    def waiters(self) -> int:
+        """How many tasks wait for an exit or for the removal."""
+        return self._next.waiters + self._removed.waiters
 
 
 _ABOUT_TO_RUN = frozenset({Status.STARTING, Status.RESTARTING})

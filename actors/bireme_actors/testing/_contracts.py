@@ -237,6 +237,7 @@ class DriverContract:
             await process.kill(signal.SIGKILL)
             await process.set_frozen(False)
             assert int(await _wait(process)) == 137
+            await process.set_frozen(False)
             await _clean(bench, config)
 
     @staticmethod
@@ -632,7 +633,7 @@ def rich_config() -> ContainerConfig:
         stdin_once=True, stop_signal=int(signal.SIGINT), stop_timeout=-1, volumes=("/a", "/a/b"),
         volumes_from=(VolumesFrom("x"), VolumesFrom("y", True), VolumesFrom("z", False)),
         mounts=(Mount(VolumeId(new_id()), "/a"), Mount(VolumeId(new_id()), "/a/b", True, False)),
-        network="host", read_only=True, init=True, auto_remove=True,
+        network="host", read_only=True, init=True, auto_remove=True, ephemeral=True,
         restart=RestartPolicy(name="on-failure", maximum_retries=3),
         security=Security(cap_add=("NET_ADMIN",), cap_drop=("ALL",), no_new_privileges=True, seccomp="unconfined",
                           privileged=True, group_add=("7",)),

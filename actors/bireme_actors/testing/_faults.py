@@ -90,7 +90,7 @@ class Faults:
         if operation in self._holds:
             await self._holds[operation].wait()
         self._point(operation, False)
-        if self._errors[operation]:
+        if self._errors.get(operation):
             raise self._errors[operation].popleft()
         result = effect()
         self._point(operation, True)

@@ -20,8 +20,18 @@ from bireme_actors.testing._faults import Faults
 EVERY_SIGNAL = frozenset(int(signum) for signum in signal.valid_signals())
 
 
+async def _happens(event: trio.Event, until: float) -> bool:
+    """Wait for the event; False if it has not happened at that time."""
+    if until == math.inf:
+        await event.wait()
+        return True
+    with trio.move_on_at(until) as time:
+        await event.wait()
+    return not time.cancelled_caught
+
+
 class FakeSource:
-    """Output of a fake process: a ``ByteSource`` that a test feeds. It ends by itself at ``ends_at`` on trio's clock."""
+    """Output of a fake process: a ``ByteSource`` that a test feeds. It ends by itself at ``ends_at`` of its clock."""
 
     def __init__(self) -> None:
         self.ends_at = math.inf
@@ -44,9 +54,7 @@ class FakeSource:
         await trio.lowlevel.checkpoint()
         while not self._data and not self._ended and not self._closed:
             self._news = trio.Event()
-            with trio.move_on_at(self.ends_at) as time:
-                await self._news.wait()
-            self._ended |= time.cancelled_caught
+            self._ended |= not await _happens(self._news, self.ends_at)
         if self._closed:
             raise trio.ClosedResourceError("this output is closed")
         taken = bytes(self._data[:max_bytes])
@@ -168,11 +176,8 @@ class FakeProcess:
     async def wait(self) -> ExitStatus:
         """See ``Process.wait``."""
         await trio.lowlevel.checkpoint()
-        if self._exit is None:
-            with trio.move_on_at(self._ends_at) as time:
-                await self._exited.wait()
-            if time.cancelled_caught:
-                self.exit(self._code)
+        if self._exit is None and not await _happens(self._exited, self._ends_at):
+            self.exit(self._code)
         assert self._exit is not None
         return self._exit
 
@@ -205,9 +210,7 @@ class FakeProcess:
             self.size = rows, columns
 
     def _set_frozen(self, frozen: bool) -> None:
-        if self._exit is not None:
-            raise DriverError(f"process {self.pid} has ended: it cannot be frozen or thawed")
-        self.frozen = frozen
+        self.frozen = frozen and self._exit is None
         if not frozen:
             pending, self._pending = self._pending, []
             for signum in pending:

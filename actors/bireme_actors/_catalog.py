@@ -1,0 +1,100 @@
+"""Every volume there is: those that a container holds or has held, each with its actor, and those found on disk that
+nobody has touched yet, which get theirs when somebody does.
+
+Holders find their volume in a table. The disk is read once, when somebody asks for what no container holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from bireme_actors import _messages as m
+from bireme_actors._errors import ActorStopped, NotFound
+from bireme_actors._model import ContainerId, Nanoseconds, VolumeId, VolumeView
+from bireme_actors._ports import Clock, VolumeStore
+from bireme_actors._volume import VolumeActor
+
+
+class VolumeCatalog:
+    """The volumes. ``run`` has an actor live."""
+
+    def __init__(self, store: VolumeStore, clock: Clock, run: Callable[[VolumeActor], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._run = run
+        self._actors: dict[VolumeId, VolumeActor] = {}
+        self._untouched: dict[VolumeId, VolumeView] | None = None
+
+    def __len__(self) -> int:
+        return len(self._actors)
+
+    def __iter__(self) -> Iterator[VolumeActor]:
+        return iter(tuple(self._actors.values()))
+
+    def views(self) -> tuple[VolumeView, ...]:
+        """Every volume, also those nobody holds."""
+        return (*(actor.view for actor in self._actors.values()), *self._found().values())
+
+    def make(self, volume: VolumeId) -> VolumeActor:
+        """A volume that does not exist yet."""
+        return self._admit(volume, created=None)
+
+    async def commit(self, volume: VolumeId) -> None:
+        """The record of its maker, which holds it, is durable: it takes its place. Raises StorageError."""
+        await self._store.commit(volume)
+
+    def adopt(self, volume: VolumeId, created: Nanoseconds, holder: ContainerId) -> None:
+        """A container's record says that it holds this volume: so it is there."""
+        actor = self._actors.get(volume) or self._admit(volume, created=created)
+        actor.adopt(holder)
+
+    def get(self, volume: VolumeId) -> VolumeActor:
+        """Raises NotFound."""
+        actor = self._actors.get(volume)
+        if actor is not None:
+            return actor
+        view = self._found().get(volume)
+        if view is None:
+            raise NotFound(f"get {volume}: no such volume")
+        return self._admit(volume, created=view.created, unheld_since=view.unheld_since)
+
+    async def attach(self, volume: VolumeId, container: ContainerId) -> None:
+        """Hold a volume; it is populated on return. Raises NotFound. Cancelled: it may be held."""
+        try:
+            await self.get(volume).ref.ask(m.Attach(container))
+        except ActorStopped as error:
+            raise NotFound(f"volume {volume} has just been removed; name another source") from error
+
+    async def detach(self, volume: VolumeId, container: ContainerId, *, remove: bool) -> bool:
+        """Let a volume go, if it is there. Returns whether it was removed. Raises StorageError."""
+        actor = self._actors.get(volume)
+        if actor is None:
+            return False
+        try:
+            return await actor.ref.ask(m.Detach(container, remove))
+        except ActorStopped:
+            return False
+
+    def ended(self, volume: VolumeId) -> None:
+        """The actor has ended: removed, or with the supervisor. Idempotent."""
+        self._actors.pop(volume, None)
+
+    def _admit(self, volume: VolumeId, *, created: Nanoseconds | None, unheld_since: Nanoseconds = 0) -> VolumeActor:
+        actor = VolumeActor(
+            volume, self._store, self._clock, created=created, unheld_since=unheld_since, gone=self.ended
+        )
+        if self._untouched is not None:
+            self._untouched.pop(volume, None)
+        self._actors[volume] = actor
+        self._run(actor)
+        return actor
+
+    def _found(self) -> dict[VolumeId, VolumeView]:
+        if self._untouched is None:
+            now = self._clock()
+            self._untouched = {
+                volume: VolumeView(id=volume, path=self._store.path(volume), created=created, unheld_since=now)
+                for volume, created in self._store.list()
+                if volume not in self._actors
+            }
+        return self._untouched

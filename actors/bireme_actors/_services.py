@@ -1,0 +1,55 @@
+"""Services outlive their clients: a nursery whose tasks are not reached by cancellation from outside.
+
+Theory of operation. Cancellation comes down the tree of scopes, so tasks that must survive the cancellation of the
+block that uses them hang below a shield, in a task beside the block. They end when the block has ended, and with it all
+clients; not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from bireme_actors._actor import protected
+
+
+class _Opened:
+    """Hands the nursery from the task that owns it to the block that uses it."""
+
+    def __init__(self) -> None:
+        self.ready = trio.Event()
+        self.ended = trio.Event()
+        self.nursery: trio.Nursery | None = None
+
+
+@asynccontextmanager
+async def open_services() -> AsyncIterator[trio.Nursery]:
+    """The nursery, for the length of the block; on leaving its tasks are cancelled and waited for.
+
+    What a task of it raises cancels the block and propagates.
+    """
+    opened = _Opened()
+    async with trio.open_nursery() as outer:
+        outer.start_soon(_serve, opened)
+        with trio.CancelScope(shield=True):  # one step of the new task, which no cancellation keeps from running
+            await opened.ready.wait()
+        assert opened.nursery is not None
+        try:
+            yield opened.nursery
+        finally:
+            opened.nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):  # as long as its tasks, cancelled now, take to end
+                await opened.ended.wait()
+
+
+@protected
+async def _serve(opened: _Opened) -> None:
+    try:
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as opened.nursery:
+                opened.ready.set()
+                await trio.sleep_forever()
+    finally:
+        opened.ended.set()
