@@ -60,8 +60,9 @@ class Demo:
             **os.environ,
             "BIREME_ROOT": str(directory / "root"),
             "BIREME_RUN": str(directory / "run"),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{directory}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
+        write_command(directory / "bin" / "bireme")
 
     def say(self, text: str) -> None:
         print("\n" + textwrap.fill(f"# {text}", 110, subsequent_indent="# "), flush=True)
@@ -103,6 +104,13 @@ class Demo:
         """Stop the engine, quietly."""
         command = [sys.executable, "-m", "bireme", "shutdown"]
         subprocess.run(command, env=self._environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
+def write_command(path: Path) -> None:
+    """``bireme``, of this very project and interpreter."""
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -m bireme "$@"\n')
+    path.chmod(0o755)
 
 
 def write_image(path: Path, scripts: Mapping[str, str]) -> None:
