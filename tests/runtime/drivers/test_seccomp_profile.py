@@ -10,7 +10,8 @@ import pytest
 
 from bireme.drivers import capabilities
 from bireme.drivers.seccomp import _compile, _profile
-from bireme.drivers.seccomp._profile import ALLOW, Host, Machine, fail_with, kernel_version, parse
+from bireme.drivers.seccomp._document import parse
+from bireme.drivers.seccomp._profile import ALLOW, Host, Machine, fail_with, kernel_version
 from bireme_actors import InvalidConfig, MissingRequirement, Unsupported
 from tests.runtime.drivers.bpf import X86, decide
 
@@ -164,6 +165,7 @@ def test_without_architectures_only_native_programs_run() -> None:
         ("", "decoding the seccomp profile failed"),
         ("{", "decoding the seccomp profile failed"),
         ("[" * 100000, "decoding the seccomp profile failed"),
+        ("[" + "1" * 5000 + "]", "decoding the seccomp profile failed"),
         ("[]", "the profile: this is not an object"),
         ("{}", "'defaultAction' is missing"),
         (profile(defaultAction="SCMP_ACT_MAYBE"), "unknown action 'SCMP_ACT_MAYBE'"),

@@ -18,7 +18,8 @@ import trio
 from bireme import _files
 from bireme.drivers.seccomp import _compile
 from bireme.drivers.seccomp._default import DEFAULT
-from bireme.drivers.seccomp._profile import Profile, Rules, parse, this_host
+from bireme.drivers.seccomp._document import parse
+from bireme.drivers.seccomp._profile import Profile, Rules, this_host
 from bireme_actors import Security
 
 UNCONFINED = "unconfined"
