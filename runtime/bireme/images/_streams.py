@@ -28,7 +28,7 @@ _XZ_MEMORY = 256 << 20
 """Most memory of an xz dictionary; ``xz -9`` needs 65 MiB."""
 _ZSTD_WINDOW = 128 << 20
 """Largest zstd window, that of ``--long=27``, which the zstd program accepts unasked."""
-_ZSTD_PIECE = 2048
+_ZSTD_PIECE = 512
 _REPORT_SECONDS = 0.1
 
 
@@ -97,12 +97,12 @@ class Reporter:
         self._status = status
         self._name = name
         self.total = total
-        self._next = time.monotonic() + _REPORT_SECONDS
+        self.due = time.monotonic() + _REPORT_SECONDS
 
     def __call__(self, current: int) -> None:
         now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _REPORT_SECONDS
+        if now >= self.due:
+            self.due = now + _REPORT_SECONDS
             event = ProgressEvent(status=self._status, id=self._name, current=current, total=self.total)
             trio.from_thread.run_sync(self._progress, event)
 
