@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _LONGEST_PATH = 107
 _LONGEST_HEAD = 1 << 20
+_LONGEST_STATUS = 64
 _GONE = "the engine closed the connection without an answer"
 
 
@@ -149,7 +150,7 @@ class Connection:
     ) -> Response:
         """Send one request and read the head of its answer.
 
-        ``upload`` is sent in chunks and cut short if the engine answers before its end. Raises Unreachable,
+        ``upload`` is sent in chunks and cut short if the engine refuses before its end. Raises Unreachable,
         ConnectionError if the engine closed the connection before it read anything.
         """
         head = [f"{method} {target} HTTP/1.1", "Host: bireme"]
@@ -222,18 +223,21 @@ class Connection:
 
     def _upload(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
-            if piece and not self._send_unless_answered(b"%x\r\n" % len(piece) + piece + b"\r\n"):
+            if piece and not self._send_unless_refused(b"%x\r\n" % len(piece) + piece + b"\r\n"):
                 return
-        self._send_unless_answered(b"0\r\n\r\n")
+        self._send_unless_refused(b"0\r\n\r\n")
 
-    def _send_unless_answered(self, data: bytes) -> bool:
-        """False if the engine has answered or hung up already: its answer is there to be read."""
+    def _send_unless_refused(self, data: bytes) -> bool:
+        """False if the engine has refused or hung up already: what it said is there to be read.
+
+        An engine may begin to answer while it still takes the upload; that answer is kept for later.
+        """
         rest = memoryview(data)
         waiting = select.poll()
         waiting.register(self.sock, select.POLLIN | select.POLLOUT)
         while rest:
             events = waiting.poll()[0][1]
-            if events & (select.POLLIN | select.POLLHUP | select.POLLERR):
+            if events & (select.POLLIN | select.POLLHUP | select.POLLERR) and not self._going_on():
                 return False
             try:
                 rest = rest[self.sock.send(rest, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT) :]
@@ -242,3 +246,15 @@ class Connection:
             except (BrokenPipeError, ConnectionResetError):
                 return False
         return True
+
+    def _going_on(self) -> bool:
+        """Take in what has come; False if it is a refusal or the end."""
+        try:
+            data = self.sock.recv(_CHUNK, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+        self._buffer += data
+        words = bytes(self._buffer[:_LONGEST_STATUS]).split(b" ", 2)
+        return bool(data) and (len(words) < 3 or words[1] < b"400")

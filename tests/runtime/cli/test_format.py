@@ -52,8 +52,8 @@ DATA = Struct(
         ("{{if .NoArgs}}yes{{else if .Args}}some{{else}}no{{end}}", "some"),
         ("{{if and .On .Empty}}yes{{else}}no{{end}} {{or .Empty .Name}}", "no /web"),
         (
-            "{{if lt .Ratio 1.0}}w{{end}}{{if not .Off}}x{{end}}{{if eq .Count 3}}y{{end}}{{if eq .Name `a` `/web`}}z{{end}}",
-            "wxyz",
+            "{{if not .Off}}x{{end}}{{if eq .Count 3}}y{{end}}{{if eq .Name `a` `/web`}}z{{end}}",
+            "xyz",
         ),
         (
             "{{if gt .Count 2}}a{{end}}{{if le .Count 3}}b{{end}}{{if ne .Count 3}}c{{end}}{{if ge .Id `4`}}d{{end}}",

@@ -471,6 +471,9 @@ def test_volumes(engine: FakeEngine, bireme: CommandLine) -> None:
     engine.on("GET /volumes", {"Volumes": volumes, "Warnings": ["odd"]})
     assert bireme("volume", "ls", "-q") == (0, "a\nb\n", "WARNING: odd\n")
     assert bireme("volume", "ls", "--format", "{{.Mountpoint}}").out == "/v/a\n/v/b\n"
+    usage = [{"Name": "a", "UsageData": {"Size": 5, "RefCount": 0}}]
+    engine.on("GET /system/df?type=volume", {"Volumes": usage})
+    assert bireme("volume", "ls", "--format", "{{.Name}} {{.Size}}").out == "a 5B\nb N/A\n"
     engine.error("DELETE /volumes/x?force=1", 404, "no such volume")
     assert bireme("volume", "rm", "-f", "x") == (0, "x\n", "")
 

@@ -52,19 +52,24 @@ class Pieces(io.RawIOBase):
         return count
 
 
-def unpack(pieces: Iterable[bytes], directory: str, name: str, *, everything: bool = False) -> None:
-    """Put the archive's first entry, and what is below it, into ``directory`` as ``name``. Raises CliError."""
+def unpack(pieces: Iterable[bytes], directory: str, name: str, *, everything: bool = False) -> int:
+    """Put the archive's first entry, and what is below it, into ``directory`` as ``name``; how much was left out.
+
+    Raises CliError.
+    """
     source = io.BufferedReader(Pieces(pieces), _CHUNK)
     try:
         with tarfile.open(fileobj=source, mode="r|") as archive, _Target(directory, name, everything) as target:
             for member in archive:
                 target.add(archive, member)
+            left_out = target.left_out
     except tarfile.TarError as error:
         raise CliError(f"the archive is damaged: {error}") from None
     except OSError as error:
         raise CliError(f"cannot write {error.filename}: {(error.strerror or str(error)).lower()}") from None
     while source.read(_CHUNK):
         pass  # what follows an archive's end is padding
+    return left_out
 
 
 class _Target:
@@ -73,6 +78,7 @@ class _Target:
         self._base = () if name == CONTENTS else (name,)
         self._top: tuple[str, ...] | None = None
         self._everything = everything
+        self.left_out = 0
         self._directories: list[tuple[tuple[str, ...], tarfile.TarInfo]] = []
 
     def __enter__(self) -> _Target:
@@ -153,6 +159,7 @@ class _Target:
             os.mkfifo(name, 0o600, dir_fd=parent)
         elif member.isdev():
             if not self._everything:
+                self.left_out += 1
                 return False
             kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
             os.mknod(name, kind | 0o600, os.makedev(member.devmajor, member.devminor), dir_fd=parent)

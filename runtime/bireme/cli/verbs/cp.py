@@ -91,7 +91,9 @@ class _Download(_Copy):
         facts = decode_stat(response.headers)
         place.is_directory = bool(int(str(facts["mode"])) & _DIRECTORY)
         directory, name = plan_copy(place, goal)
-        unpack(counted.over(response), directory, name, everything=self._everything)
+        left_out = unpack(counted.over(response), directory, name, everything=self._everything)
+        if left_out:
+            warn(f"WARNING: {left_out} device(s) left out: only -a copies what could reach the hardware")
         self.tell(counted, os.path.abspath(target))
 
     def _source(self, path: str) -> Place:

@@ -16,8 +16,13 @@ from bireme.cli._session import say, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from bireme.cli._client import Client
     from bireme.cli._flags import Values
     from bireme.cli._session import Session
+
+_MEASURED = (".Size", ".Links")
 
 
 def listing(session: Session, options: Values, arguments: list[str]) -> int:
@@ -25,14 +30,24 @@ def listing(session: Session, options: Values, arguments: list[str]) -> int:
     answer = session.client.json("GET", "/volumes", query) or {}
     for warning in answer.get("Warnings") or ():
         warn(f"WARNING: {warning}")
-    now = time.time()
-    rows = sorted((volume_row(item, now=now) for item in answer.get("Volumes") or ()), key=lambda row: str(row["Name"]))
+    items = sorted(answer.get("Volumes") or (), key=lambda item: str(item["Name"]))
     if options.on("quiet"):
-        for row in rows:
-            say(row["Name"])
+        for item in items:
+            say(item["Name"])
         return 0
-    sys.stdout.write(render(options.text("format"), TABLE, TITLES, rows))
+    form, now = options.text("format"), time.time()
+    if form in ("", "table") or any(field in form for field in _MEASURED):
+        _measure(session.client, items)
+    sys.stdout.write(render(form, TABLE, TITLES, [volume_row(item, now=now) for item in items]))
     return 0
+
+
+def _measure(client: Client, items: list[dict[str, Any]]) -> None:
+    """Add what a list of volumes does not tell, since it has to be counted: their sizes."""
+    usage = client.json("GET", "/system/df", {"type": "volume"}) or {}
+    sizes = {item["Name"]: item.get("UsageData") for item in usage.get("Volumes") or ()}
+    for item in items:
+        item["UsageData"] = item.get("UsageData") or sizes.get(item["Name"])
 
 
 def remove(session: Session, options: Values, arguments: list[str]) -> int:
