@@ -8,7 +8,6 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -17,6 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from bireme.engine import open_file
 from bireme.images import Image, ImageStore
+from bireme_actors import BiremeError
 
 T = TypeVar("T")
 
@@ -29,34 +29,37 @@ def open_portal() -> AbstractContextManager[BlockingPortal]:
     return start_blocking_portal(backend="trio", name="bireme")
 
 
-@dataclass(frozen=True, slots=True)
 class Stream(Generic[T]):
     """An asynchronous iterator that runs in the portal's thread, in one task from beginning to end."""
 
-    items: trio.MemoryReceiveChannel[T]
-    task: Future[None]
+    def __init__(self, portal: BlockingPortal, source: AbstractAsyncContextManager[AsyncIterator[T]]) -> None:
+        """Returns once ``source`` has been entered. Raises what entering it raises."""
+        self._source = source
+        self._failure: BiremeError | None = None
+        self._send, self._receive = trio.open_memory_channel[T](_AHEAD)
+        self._task: Future[None] = portal.start_task(self._read)[0]
+
+    async def _read(self, task_status: TaskStatus[None]) -> None:
+        async with self._send, self._source as items:
+            task_status.started()
+            try:
+                async for item in items:
+                    await self._send.send(item)
+            except BiremeError as error:
+                self._failure = error
 
     async def next(self) -> T | None:
         """The next item; None at the end. Raises what the iterator raised."""
         try:
-            return await self.items.receive()
+            return await self._receive.receive()
         except trio.EndOfChannel:
-            self.task.result()
+            if self._failure is not None:
+                raise self._failure from None
             return None
 
-
-def open_stream(portal: BlockingPortal, source: AbstractAsyncContextManager[AsyncIterator[T]]) -> Stream[T]:
-    """Start reading; returns once ``source`` has been entered. Ends when the source does, or its task is cancelled."""
-
-    async def read(task_status: TaskStatus[trio.MemoryReceiveChannel[T]]) -> None:
-        send, receive = trio.open_memory_channel[T](_AHEAD)
-        async with send, source as items:
-            task_status.started(receive)
-            async for item in items:
-                await send.send(item)
-
-    task, items = portal.start_task(read)
-    return Stream(items, task)
+    def close(self) -> None:
+        """Give up reading."""
+        self._task.cancel()
 
 
 async def import_file(images: ImageStore, path: str | os.PathLike[str], options: Mapping[str, Any]) -> Image:

@@ -77,7 +77,7 @@ async def _iterate(portal: BlockingPortal, stream: _portal.Stream[T]) -> AsyncGe
         while (item := await asyncio.wrap_future(portal.start_task_soon(stream.next))) is not None:
             yield item
     finally:
-        stream.task.cancel()
+        stream.close()
 
 
 class _Face:
@@ -108,7 +108,7 @@ class Attachment(_Face):
         await self._call(self._attachment.send_eof)
 
     def __aiter__(self) -> AsyncGenerator[LogEntry]:
-        return _iterate(self._portal, _portal.open_stream(self._portal, aclosing(self._attachment.__aiter__())))
+        return _iterate(self._portal, _portal.Stream(self._portal, aclosing(self._attachment.__aiter__())))
 
 
 class Container(_Face):
@@ -175,7 +175,7 @@ class Container(_Face):
 
     def logs(self, **options: Any) -> AsyncGenerator[LogEntry]:
         source = aclosing(self._container.logs(**options))
-        return _iterate(self._portal, _portal.open_stream(self._portal, source))
+        return _iterate(self._portal, _portal.Stream(self._portal, source))
 
     @asynccontextmanager
     async def attach(self, **options: Any) -> AsyncIterator[Attachment]:
@@ -258,6 +258,6 @@ class Runtime(_Face):
 
     @asynccontextmanager
     async def events(self, *, since: int = 0, until: int = 0) -> AsyncIterator[AsyncGenerator[Event]]:
-        stream = _portal.open_stream(self._portal, self._runtime.events(since=since, until=until))
+        stream = _portal.Stream(self._portal, self._runtime.events(since=since, until=until))
         async with aclosing(_iterate(self._portal, stream)) as items:
             yield items

@@ -50,7 +50,7 @@ def _iterate(portal: BlockingPortal, stream: _portal.Stream[T]) -> Generator[T]:
         while (item := portal.call(stream.next)) is not None:
             yield item
     finally:
-        stream.task.cancel()
+        stream.close()
 
 
 class _Face:
@@ -80,7 +80,7 @@ class Attachment(_Face):
         self._call(self._attachment.send_eof)
 
     def __iter__(self) -> Iterator[LogEntry]:
-        return _iterate(self._portal, _portal.open_stream(self._portal, aclosing(self._attachment.__aiter__())))
+        return _iterate(self._portal, _portal.Stream(self._portal, aclosing(self._attachment.__aiter__())))
 
 
 class Container(_Face):
@@ -147,7 +147,7 @@ class Container(_Face):
 
     def logs(self, **options: Any) -> Iterator[LogEntry]:
         source = aclosing(self._container.logs(**options))
-        return _iterate(self._portal, _portal.open_stream(self._portal, source))
+        return _iterate(self._portal, _portal.Stream(self._portal, source))
 
     @contextmanager
     def attach(self, **options: Any) -> Iterator[Attachment]:
@@ -230,6 +230,6 @@ class Runtime(_Face):
 
     @contextmanager
     def events(self, *, since: int = 0, until: int = 0) -> Iterator[Iterator[Event]]:
-        stream = _portal.open_stream(self._portal, self._runtime.events(since=since, until=until))
+        stream = _portal.Stream(self._portal, self._runtime.events(since=since, until=until))
         with closing(_iterate(self._portal, stream)) as items:
             yield items
