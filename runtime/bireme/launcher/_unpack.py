@@ -150,11 +150,14 @@ class Unpacker:
         target = split(info.linkname)
         if not target:
             raise Failure(INVALID, f"the archive's hard link {info.name} points to a directory")
-        above = self._open(target[:-1])
         try:
-            os.link(target[-1], name, src_dir_fd=above, dst_dir_fd=parent, follow_symlinks=False)
-        finally:
-            os.close(above)
+            above = self._open(target[:-1])
+            try:
+                os.link(target[-1], name, src_dir_fd=above, dst_dir_fd=parent, follow_symlinks=False)
+            finally:
+                os.close(above)
+        except FileNotFoundError:
+            raise Failure(INVALID, f"the archive's hard link {info.name} points to nothing: {info.linkname}") from None
 
     def _describe(self, fd: int, info: tarfile.TarInfo) -> None:
         os.fchown(fd, *(self._owner or (info.uid, info.gid)))

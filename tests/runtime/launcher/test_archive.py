@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.root
 MTIME = 1_234_567_890_123_456_789
 
 
-async def pack(bench: Bench, path: str, **options: object) -> bytes:
+async def pack(bench: Bench, path: str, **options: Any) -> bytes:
     """The archive of a path, as the launcher writes it."""
     reading, writing = os.pipe()
     collected = bytearray()
@@ -40,7 +42,7 @@ async def _read_all(fd: int, collected: bytearray) -> None:
             collected += chunk
 
 
-async def unpack(bench: Bench, path: str, data: bytes, **options: object) -> dict[str, object]:
+async def unpack(bench: Bench, path: str, data: bytes, **options: Any) -> dict[str, object]:
     """Have an archive unpacked."""
     reading, writing = os.pipe()
     result: dict[str, object] = {}
@@ -81,11 +83,9 @@ def archive(*entries: tarfile.TarInfo | tuple[tarfile.TarInfo, bytes], kind: int
     return buffer.getvalue()
 
 
-def info(
-    name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644, **headers: str
-) -> tarfile.TarInfo:
+def info(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
     made = tarfile.TarInfo(name)
-    made.type, made.linkname, made.mode, made.pax_headers = kind, link, mode, dict(headers)
+    made.type, made.linkname, made.mode = kind, link, mode
     return made
 
 
@@ -294,7 +294,7 @@ async def test_unpack_into_a_read_only_volume(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("running", [False, True])
-@pytest.mark.parametrize("case", range(9))
+@pytest.mark.parametrize("case", range(10))
 async def test_unpack_never_leaves_the_root(bench: Bench, tmp_path: Path, running: bool, case: int) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -309,19 +309,22 @@ async def test_unpack_never_leaves_the_root(bench: Bench, tmp_path: Path, runnin
         [info("h", tarfile.LNKTYPE, f"{outside}/victim"), info("h")],
         [info("h", tarfile.LNKTYPE, "../" * 9 + "etc/passwd")],
         [info("l", tarfile.SYMTYPE, str(outside)), info("h", tarfile.LNKTYPE, "l/victim")],
-        [info("l", tarfile.SYMTYPE, "/proc/1/root"), info("l/escaped"), info("p", tarfile.SYMTYPE, "/proc/self/fd/3"), info("p/escaped")],
+        [info("l", tarfile.SYMTYPE, "/proc/1/root"), info("l/escaped")],
+        [info("l", tarfile.SYMTYPE, "/proc/self/fd/3"), info("l/escaped")],
     ]  # fmt: skip
     sleeper = await bench.start_sleeper() if running else None
-    try:
+    with contextlib.suppress(BiremeError):
         await unpack(bench, "/tmp", archive(*cases[case]))
-    except BiremeError:
-        pass
     if sleeper is not None:
         await bench.end(sleeper)
     assert os.listdir(outside) == ["victim"]
     assert (outside / "victim").read_text() == "safe"
     assert (outside / "victim").stat().st_nlink == 1
-    assert not list(tmp_path.glob("**/escaped")) or all("upper/" in str(found) for found in tmp_path.glob("**/escaped"))
+    assert all("/upper/" in found for found in _find(tmp_path, "escaped"))
+
+
+def _find(base: Path, name: str) -> list[str]:
+    return [str(path) for path in base.rglob(name)]
 
 
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE])
@@ -332,8 +335,10 @@ async def test_unpack_makes_no_device(bench: Bench, kind: bytes) -> None:
 
 
 async def test_unpack_sets_no_attribute_of_the_kernels(bench: Bench) -> None:
-    headers = {f"SCHILY.xattr.{name}": "y" for name in ("trusted.overlay.opaque", "security.ima", "user.fine")}
-    await unpack(bench, "/tmp", archive(info("x", **headers)))
+    entry = info("x")
+    names = ("trusted.overlay.opaque", "security.ima", "user.fine")
+    entry.pax_headers = {f"SCHILY.xattr.{name}": "y" for name in names}
+    await unpack(bench, "/tmp", archive(entry))
     assert os.listxattr(bench.root / "containers/c0/upper/tmp/x") == ["user.fine"]
 
 
@@ -345,7 +350,7 @@ async def test_unpack_sets_no_attribute_of_the_kernels(bench: Bench) -> None:
         (archive((info("x"), b"y" * 5000))[:2000], "the archive cannot be read"),
         (archive(info("a"), info("a/b")), "lies below something else than a directory"),
         (archive(info("a", tarfile.SYMTYPE, "nowhere"), info("a/b")), "lies below a link to nowhere"),
-        (archive(info("h", tarfile.LNKTYPE, "gone")), "No such file or directory"),
+        (archive(info("h", tarfile.LNKTYPE, "gone")), "hard link h points to nothing"),
     ],
 )
 async def test_what_cannot_be_unpacked(bench: Bench, data: bytes, text: str) -> None:
