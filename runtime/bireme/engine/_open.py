@@ -133,12 +133,10 @@ async def _adopt(
 
 
 async def _left_running(driver: NativeDriver, record: ContainerRecord) -> RunningContainer | None:
-    """What an earlier engine has left of it: a process, or an exit that its record does not tell of yet."""
+    """What an earlier engine has left of it: a process, or an exit; the supervisor knows whether that is news."""
     if record.state.status is Status.REMOVING:
         return None
-    process = await driver.adopt(record.config)
-    known = process is not None and not record.state.running and process.started == record.state.started
-    return None if known else process
+    return await driver.adopt(record.config)
 
 
 async def _put_right(supervisor: Supervisor, record: ContainerRecord, *, serving: bool) -> None:

@@ -186,7 +186,8 @@ async def test_another_engine_cannot_have_the_root(runtime: bireme.Runtime, root
 
 async def test_stopped_containers_are_there_for_the_next_engine(root: Path) -> None:
     async with bireme.open_runtime(root=root, on_exit="stop") as runtime:
-        kept = await runtime.create("busybox", ["sh", "-c", "echo data > /d/x; sleep 60"], name="kept", volumes=["/d"])
+        script = "echo data > /d/x; sleep 60"
+        kept = await runtime.create("busybox", ["sh", "-c", script], name="kept", volumes=["/d"], stop_timeout=0)
         await kept.start()
         async with kept.attach() as attached:
             await kept.exec(["sh", "-c", "until [ -e /d/x ]; do :; done"], check=True)

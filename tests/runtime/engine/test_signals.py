@@ -10,7 +10,7 @@ from bireme_actors import InvalidConfig
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("TERM", 15), ("SIGTERM", 15), ("sigkill", 9), ("15", 15), (2, 2), ("RTMIN", 34), ("SIGRTMIN+3", 37), ("RTMAX-1", 63)],
+    [("TERM", 15), ("SIGTERM", 15), ("sigkill", 9), ("15", 15), (2, 2), ("RTMIN", 34), ("SIGRTMIN+3", 37)],
 )
 def test_signals_are_read_as_users_write_them(text: str | int, number: int) -> None:
     assert parse_signal(text) == number
