@@ -215,6 +215,9 @@ class ExitStatus(int):
         detail = f", signal={self.signal}" if self.signal is not None else ""
         return f"ExitStatus({int(self)}{detail}{', oom_killed=True' if self.oom_killed else ''})"
 
+    def __str__(self) -> str:
+        return str(int(self))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerState:

@@ -43,7 +43,8 @@ class Watch:
         if self._answer is not None:
             await trio.lowlevel.checkpoint()
         else:
-            self._event = self._event or trio.Event()
+            if self._event is None:
+                self._event = trio.Event()
             await self._event.wait()
         if not isinstance(self._answer, ExitStatus):
             assert self._answer is not None

@@ -166,10 +166,13 @@ async def test_a_service_that_fails_ends_the_block_and_tells(clock: MockClock) -
     async def fail() -> None:
         raise ValueError("a bug")
 
-    with pytest.raises(ExceptionGroup) as caught:
+    async def serve() -> None:
         async with open_services() as services:
             services.start_soon(fail)
             await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await serve()
     assert caught.group_contains(ValueError, match="a bug")
 
 

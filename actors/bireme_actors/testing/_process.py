@@ -54,7 +54,8 @@ class FakeSource:
         await trio.lowlevel.checkpoint()
         while not self._data and not self._ended and not self._closed:
             self._news = trio.Event()
-            self._ended |= not await _happens(self._news, self.ends_at)
+            if not await _happens(self._news, self.ends_at):
+                self._ended = True
         if self._closed:
             raise trio.ClosedResourceError("this output is closed")
         taken = bytes(self._data[:max_bytes])
