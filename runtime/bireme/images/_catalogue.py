@@ -9,7 +9,7 @@ from bireme.images._index import Index
 from bireme.images._layers import Layer
 from bireme.images.model import HistoryEntry, Image
 from bireme.images.references import Reference, full_id, is_prefix, no_such_image, parse
-from bireme_actors import Conflict, ImageNotFound, InvalidConfig
+from bireme_actors import Conflict, ImageNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +79,23 @@ class Catalogue:
         kept = (stored for image_id, stored in self.stored.items() if image_id not in without)
         return {layer.name for stored in kept for layer in stored.layers}
 
-    def selected(self, ref: str) -> tuple[Image, tuple[Reference, ...]]:
-        """What ``save REF`` means: an image and the names to save with it; all tags of a bare repository name."""
-        image = self.find(ref)
-        try:
-            reference = parse(ref)
-        except InvalidConfig:
-            return image, ()
-        if not reference.tag and not reference.digest and (tags := self._tags(reference, image)):
-            return image, tags
-        named = self.index.names.get(reference.key) == image.id
-        return image, (reference,) if named and reference.tag else ()
+    def selected(self, ref: str) -> list[tuple[Image, Reference | None]]:
+        """What ``save REF`` means: an image and the name to save with it, if any; all tags of a bare repository."""
+        if full_id(ref):
+            return [(self.find(ref), None)]
+        reference = parse(ref)
+        if not reference.tag and not reference.digest and (tags := self._tags(reference)):
+            return tags
+        named = self.index.names.get(reference.key) in self._images
+        return [(self.find(ref), reference if named and reference.tag and not reference.digest else None)]
 
-    def _tags(self, wanted: Reference, image: Image) -> tuple[Reference, ...]:
-        names = (parse(name) for name in self.index.references(image.id))
-        return tuple(name for name in names if name.name == wanted.name and name.tag)
+    def _tags(self, wanted: Reference) -> list[tuple[Image, Reference | None]]:
+        names = ((parse(name), image_id) for name, image_id in sorted(self.index.names.items()))
+        return [
+            (self._images[image_id], name)
+            for name, image_id in names
+            if name.name == wanted.name and name.tag and image_id in self._images
+        ]
 
 
 def _named(image: Image, index: Index) -> Image:

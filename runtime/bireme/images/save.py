@@ -60,9 +60,10 @@ def check_savable(repository: Repository, refs: Sequence[str]) -> None:
 def _select(repository: Repository, refs: Sequence[str]) -> dict[str, tuple[Image, list[Reference]]]:
     selected: dict[str, tuple[Image, list[Reference]]] = {}
     for ref in refs:
-        image, names = repository.catalogue.selected(ref)
-        known = selected.setdefault(image.id, (image, []))[1]
-        known.extend(name for name in names if name not in known)
+        for image, name in repository.catalogue.selected(ref):
+            known = selected.setdefault(image.id, (image, []))[1]
+            if name is not None and name not in known:
+                known.append(name)
     return selected
 
 

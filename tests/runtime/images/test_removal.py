@@ -39,13 +39,13 @@ def test_what_goes(ref: str, names: list[str], user: Users, force: bool, removal
     [
         (
             "a:1", [ONE], STOPPED, False,
-            'conflict: unable to remove repository reference "a:1" (must force) - '
-            "container cccccccccccc is using its referenced image 0123456789ab",
+            ('conflict: unable to remove repository reference "a:1" (must force) - '
+            "container cccccccccccc is using its referenced image 0123456789ab"),
         ),
         (
             "a:1", [ONE], RUNNING, True,
-            "conflict: unable to delete 0123456789ab (cannot be forced) - "
-            "image is being used by running container dddddddddddd",
+            ("conflict: unable to delete 0123456789ab (cannot be forced) - "
+            "image is being used by running container dddddddddddd"),
         ),
         (
             IMAGE, [ONE, OTHER], IDLE, False,
@@ -57,13 +57,13 @@ def test_what_goes(ref: str, names: list[str], user: Users, force: bool, removal
         ),
         (
             IMAGE, [ONE], STOPPED, False,
-            "conflict: unable to delete 0123456789ab (must be forced) - "
-            "image is being used by stopped container cccccccccccc",
+            ("conflict: unable to delete 0123456789ab (must be forced) - "
+            "image is being used by stopped container cccccccccccc"),
         ),
         (
             IMAGE, [], RUNNING, True,
-            "conflict: unable to delete 0123456789ab (cannot be forced) - "
-            "image is being used by running container dddddddddddd",
+            ("conflict: unable to delete 0123456789ab (cannot be forced) - "
+            "image is being used by running container dddddddddddd"),
         ),
     ],
 )  # fmt: skip

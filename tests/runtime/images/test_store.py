@@ -145,9 +145,7 @@ async def test_looking_up(store: ImageStore) -> None:
 
 
 async def test_a_beginning_that_fits_two_images_is_refused(store: ImageStore) -> None:
-    ids = []
-    for number in range(17):
-        ids.append((await imported(store, tar(file(str(number))), f"i{number}")).id[7:])
+    ids = [(await imported(store, tar(file(str(number))), f"i{number}")).id[7:] for number in range(17)]
     first = next(digits[0] for digits in ids if sum(other[0] == digits[0] for other in ids) > 1)
     with pytest.raises(Conflict, match=f"ambiguous image ID '{first}'"):
         store.get(first)
@@ -276,7 +274,7 @@ async def test_a_damaged_list_is_refused_and_a_missing_one_made_anew(store: Imag
     assert [found.id for found in ImageStore(str(images_directory)).list()] == [image.id]
 
 
-async def test_a_list_of_a_later_version_is_refused(images_directory: Path) -> None:
+def test_a_list_of_a_later_version_is_refused(images_directory: Path) -> None:
     images_directory.mkdir()
     (images_directory / "index.json").write_bytes(b'{"version":99,"images":{},"names":{}}')
     with pytest.raises(StorageError, match="version 99"):

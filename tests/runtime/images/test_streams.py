@@ -103,7 +103,7 @@ def test_a_huge_xz_dictionary_is_refused() -> None:
         packed = lzma.compress(b"x", filters=filters)
     except MemoryError:
         pytest.skip("this machine has not the memory to make such a file")
-    with pytest.raises(InvalidConfig, match="[Mm]emory"):
+    with pytest.raises(InvalidConfig, match=r"[Mm]emory"):
         read_all(packed)
 
 
