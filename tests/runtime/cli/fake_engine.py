@@ -44,6 +44,8 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     upgrade: bool
     after_input: bool
+    hello: bytes
+    until: threading.Event | None
 
 
 class FakeEngine:
@@ -55,6 +57,7 @@ class FakeEngine:
         self.typed: list[bytes] = []
         self.served: list[str] = []
         self._answers: dict[str, list[Answer]] = {}
+        self._awaited: list[tuple[str, threading.Event]] = []
         self._lock = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
         self._threads: list[threading.Thread] = []
@@ -83,13 +86,31 @@ class FakeEngine:
         headers: Mapping[str, str] | None = None,
         upgrade: bool = False,
         after_input: bool = False,
+        hello: bytes = b"",
+        until: threading.Event | None = None,
     ) -> None:
-        """``answer`` goes as JSON, ``body`` as it is."""
+        """``answer`` goes as JSON, ``body`` as it is, after ``hello`` and not before ``until`` is set."""
         content = body if body is not None else b"" if answer is None else json.dumps(answer).encode() + b"\n"
         status = status or (101 if upgrade or after_input else 200 if content else 204)
         self._answers.setdefault(line, []).append(
-            Answer(status, content, headers or {}, upgrade or after_input, after_input)
+            Answer(status, content, headers or {}, upgrade or after_input, after_input, hello, until)
         )
+
+    def until(self, start: str) -> threading.Event:
+        """Set when a request whose line begins so has come, or ``let_go`` says so."""
+        event = threading.Event()
+        self._awaited.append((start, event))
+        return event
+
+    def let_go(self) -> None:
+        """Whatever waits for a request waits no more."""
+        for _, event in self._awaited:
+            event.set()
+
+    def join(self) -> None:
+        """Until every connection so far has ended."""
+        for thread in self._threads[1:]:
+            thread.join(_LIMIT)
 
     def replace(self, line: str, answer: object = None, **how: Any) -> None:
         """As ``on``, in place of what was laid down before."""
@@ -125,6 +146,9 @@ class FakeEngine:
             while (request := _read_request(stream)) is not None:
                 with self._lock:
                     self.requests.append(request)
+                    for start, event in self._awaited:
+                        if request.line.startswith(start):
+                            event.set()
                     answers = self._answers.get(request.line) or [_unknown(request.line)]
                     answer = answers.pop(0) if len(answers) > 1 else answers[0]
                 self._reply(sock, stream, request, answer)
@@ -138,6 +162,9 @@ class FakeEngine:
         elif answer.status != 204 and not request.line.startswith("HEAD"):
             head += ["Transfer-Encoding: chunked", "Content-Type: application/json"]
         sock.sendall("\r\n".join(head).encode() + b"\r\n\r\n")
+        sock.sendall(answer.hello)
+        if answer.until is not None:
+            assert answer.until.wait(_LIMIT)
         if answer.after_input:
             self.typed.append(stream.read())
         if answer.upgrade:
@@ -152,7 +179,7 @@ class FakeEngine:
 
 def _unknown(line: str) -> Answer:
     body = json.dumps({"message": f"nothing was laid down for {line}"}).encode()
-    return Answer(501, body, {}, False, False)
+    return Answer(501, body, {}, False, False, b"", None)
 
 
 def _read_request(stream: io.BufferedReader) -> Request | None:
@@ -172,7 +199,9 @@ def _read_body(stream: io.BufferedReader, headers: Mapping[str, str]) -> bytes:
     if headers.get("transfer-encoding") != "chunked":
         return stream.read(int(headers.get("content-length", "0")))
     body = b""
-    while size := int(stream.readline(), 16):
+    while size := int(stream.readline() or b"-1", 16):
+        if size < 0:
+            raise ConnectionError("the client gave up in the middle of an upload")
         body += stream.read(size)
         stream.readline()
     stream.readline()
