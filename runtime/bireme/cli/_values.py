@@ -115,18 +115,14 @@ def parse_restart(text: str) -> dict[str, object]:
 
 
 def environment(files: Iterable[str], given: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """``NAME=value`` lines of files, then of options; a bare NAME takes its value from ``environ`` or goes.
+    """``NAME=value`` lines of files, then of options; a bare NAME takes its value from ``environ``.
 
+    Where that has none, a file's NAME goes, and an option's is left bare: it takes the image's variable away.
     Raises OSError, ValueError.
     """
-    result: list[str] = []
-    for line in [*(line for path in files for line in read_lines(path)), *given]:
-        name, equals, _ = line.partition("=")
-        if equals:
-            result.append(line)
-        elif name in environ:
-            result.append(f"{name}={environ[name]}")
-    return result
+    lines = [line for path in files for line in read_lines(path)]
+    kept = [line for line in lines if "=" in line or line in environ]
+    return [f"{line}={environ[line]}" if line in environ else line for line in [*kept, *given]]
 
 
 def read_lines(path: str) -> list[str]:

@@ -95,7 +95,7 @@ def test_environment_of_files_and_flags(tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_text("\ufeff# comment\n\nA=file\n  B= spaced \nTAKEN\nABSENT\n", encoding="utf-8")
     result = _values.environment([str(file)], ["A=flag", "HOME", "NOPE"], {"HOME": "/root", "TAKEN": "t"})
-    assert result == ["A=file", "B= spaced ", "TAKEN=t", "A=flag", "HOME=/root"]
+    assert result == ["A=file", "B= spaced ", "TAKEN=t", "A=flag", "HOME=/root", "NOPE"]
 
 
 def test_files_that_are_no_environment(tmp_path: Path) -> None:
