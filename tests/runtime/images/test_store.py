@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from bireme.images import Image, ImageStore, ProgressEvent
 from bireme_actors import Conflict, ImageNotFound, InvalidConfig, StorageError
@@ -250,6 +253,40 @@ async def test_removing_and_loading_at_once_never_loses_a_layer(store: ImageStor
             assert all((images_directory / "layers" / layer).is_dir() for layer in image.layers)
     await store.prune(dangling_only=False, used=())
     assert leftovers(images_directory) == []
+
+
+async def test_a_layer_that_is_held_outlives_its_image(store: ImageStore, images_directory: Path) -> None:
+    image = await imported(store)
+    layer = images_directory / "layers" / image.layers[0]
+    async with store._repository.hold() as hold:
+        await hold.pin(image.layers[0].partition("/")[0])
+        await store.remove("one:1", force=False, used_by={})
+        assert (layer / "etc/one").exists()
+    assert leftovers(images_directory) == []
+
+
+async def test_nobody_comes_to_hold_a_layer_that_is_going(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = await imported(store)
+    goes, may_go = threading.Event(), threading.Event()
+    retire = store._repository.layers.retire
+
+    def slow_retire(names: Iterable[str]) -> list[str]:
+        goes.set()
+        may_go.wait(10)
+        return retire(names)
+
+    async def hold_it() -> None:
+        async with store._repository.hold() as hold:
+            await hold.pin(image.layers[0].partition("/")[0])
+            assert may_go.is_set()
+
+    monkeypatch.setattr(store._repository.layers, "retire", slow_retire)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(store.remove, "one:1", force=False, used_by={}))
+        await trio.to_thread.run_sync(goes.wait, 10)
+        nursery.start_soon(hold_it)
+        await wait_all_tasks_blocked()
+        may_go.set()
 
 
 async def test_what_is_damaged_is_told_and_kept(store: ImageStore, images_directory: Path) -> None:
