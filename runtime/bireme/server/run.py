@@ -48,6 +48,8 @@ def run_engine(settings: EngineSettings) -> int:
     SIGTERM and SIGINT end the engine and leave its containers running, for the next engine to take over; ``POST
     /bireme/shutdown`` stops them first. A second signal does not wait for what the first has begun.
     """
+    # A command line dies when its reader goes; an engine must not when a client does.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     logging.basicConfig(
         level=logging.DEBUG if settings.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
