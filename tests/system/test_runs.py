@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system._cli import Cli, sh
+from tests.system._cli import Cli, end, sh
 
 pytestmark = [pytest.mark.root, pytest.mark.system]
 
@@ -75,7 +75,7 @@ def test_wait_blocks_until_the_exit_and_answers_every_waiter(bireme: Cli) -> Non
     container = bireme.ok("run", "-d", "-i", "s-base", *sh("read line; exit 3"))
     waiters = [bireme.popen("wait", container) for _ in range(3)]
     bireme.ok("kill", "-s", "KILL", container)
-    assert [waiter.communicate(timeout=50)[0] for waiter in waiters] == [b"137\n"] * 3
+    assert [end(waiter) for waiter in waiters] == [(0, b"137\n", b"")] * 3
 
 
 def test_wait_prints_the_statuses_in_the_order_asked_for(bireme: Cli) -> None:
@@ -87,8 +87,8 @@ def test_waiters_for_a_container_removed_by_force_are_told_137(bireme: Cli) -> N
     container = bireme.ok("run", "-d", "s-base", "sleep", "60")
     waiter = bireme.popen("wait", container)
     bireme.ok("rm", "-f", container)
-    out, err = waiter.communicate(timeout=50)
-    assert (waiter.returncode, out) in ((0, b"137\n"), (1, b"")), err  # asked before the removal, or after it
+    status, out, err = end(waiter)
+    assert (status, out) in ((0, b"137\n"), (1, b"")), err  # asked before the removal, or after it
 
 
 # Streams
@@ -118,8 +118,7 @@ def test_a_signal_to_run_reaches_the_container(bireme: Cli) -> None:
     assert client.stdout is not None
     assert client.stdout.readline() == b"set\n"
     client.send_signal(signal.SIGTERM)
-    client.communicate(timeout=50)
-    assert client.returncode == 9
+    assert end(client)[0] == 9
 
 
 def test_exec_runs_in_the_container_and_answers_with_its_status(bireme: Cli) -> None:
