@@ -31,8 +31,14 @@ def pull(client: Client, reference: str, *, quiet: bool, out: TextIO | None = No
     show_progress(response.lines(), quiet=quiet, out=out)
 
 
-def show_progress(lines: Iterable[bytes], *, quiet: bool, out: TextIO | None = None) -> list[dict[str, Any]]:
-    """Show a progress stream (on standard error); its values come back. Raises CliError with an error it carries."""
+def show_progress(
+    lines: Iterable[bytes], *, quiet: bool = False, out: TextIO | None = None, steps_only: bool = False
+) -> list[dict[str, Any]]:
+    """Show a progress stream (on standard error); its values come back.
+
+    ``steps_only``: what is final is not shown, the caller has its own use for it. Raises CliError with an error that
+    the stream carries.
+    """
     values: list[dict[str, Any]] = []
     board = _Board(out or sys.stderr)
     for value in decode_stream(lines):
@@ -43,7 +49,7 @@ def show_progress(lines: Iterable[bytes], *, quiet: bool, out: TextIO | None = N
             detail = value.get("errorDetail") or {}
             raise CliError(f"Error response from daemon: {detail.get('message') or value.get('error')}")
         values.append(value)
-        if not quiet and value.get("status"):
+        if not quiet and value.get("status") and (value.get("progressDetail") or not steps_only):
             board.show(value)
     board.end()
     return values

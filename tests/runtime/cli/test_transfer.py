@@ -148,3 +148,18 @@ def test_names_of_images() -> None:
     assert split_reference("host:5000/b") == ("host:5000/b", "")
     assert split_reference("host:5000/b:t") == ("host:5000/b", "t")
     assert split_reference("b@sha256:12") == ("b", "sha256:12")
+
+
+def test_on_a_terminal_a_step_is_rewritten_in_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    lines = [
+        b'{"status":"Unpacking","id":"l1","progressDetail":{"current":5000,"total":10000}}',
+        b'{"status":"Unpacking","id":"l1","progressDetail":{"current":10000}}',
+        b'{"status":"sha256:abc"}',
+    ]
+    show_progress(lines, steps_only=True)
+    first, second = "l1: Unpacking 5kB/10kB", "l1: Unpacking 10kB"
+    clear = ["\r" + " " * len(text) + "\r" for text in (first, second)]
+    assert capsys.readouterr().err == first + clear[0] + second + clear[1]

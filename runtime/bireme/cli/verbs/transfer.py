@@ -38,7 +38,7 @@ def import_(session: Session, options: Values, arguments: list[str]) -> int:
     }
     with source(path, empty="requested import from stdin, but stdin is empty") as pieces:
         response = session.client.open("POST", "/images/create", query, upload=pieces)
-        values = show_progress((line for line in response.lines() if line.strip()), quiet=True)
+        values = show_progress(response.lines(), steps_only=True)
     for value in values:
         if value.get("status") and not value.get("progressDetail"):
             say(str(value["status"]))
