@@ -19,7 +19,7 @@ import os
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar, TypeVarTuple
@@ -37,7 +37,7 @@ _log = logging.getLogger("bireme")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _RECENT_BYTES = 16 << 10
 _FOLLOWED_BYTES = 1 << 20
 """How much output is remembered, without and with somebody who reads."""
@@ -77,7 +77,7 @@ class ContainerLog:
         self._marks: deque[Position] = deque(maxlen=_MARKS)
         self._readers = 0
         self._changed = trio.lowlevel.ParkingLot()
-        self._running = self._losing = self._closed = False
+        self._mended = self._running = self._losing = self._closed = False
 
     def __repr__(self) -> str:
         return f"<ContainerLog of {self._name}: {self._size} bytes, {self._number} new entries, {self._readers} read>"
@@ -109,13 +109,14 @@ class ContainerLog:
         """Nothing is kept any more; followers finish. Its file may go: whoever still has this log can still read it."""
         if self._size and self._fd < 0:
             with contextlib.suppress(OSError):
-                self._open(os.O_RDONLY)
+                self._open()
         self._closed = True
         self._changed.unpark_all()
 
     def _write(self, line: bytes) -> None:
         if self._fd < 0:
-            self._open(_APPEND)
+            self._open(os.O_CREAT)
+        if not self._mended:
             self._mend()
         written = os.write(self._fd, line)
         if written < len(line):
@@ -125,8 +126,8 @@ class ContainerLog:
     def _mend(self) -> None:
         """End the line that an engine was writing when it was killed."""
         if not is_whole(self._fd, self._size):
-            os.write(self._fd, b"\n")
-            self._size += 1
+            self._size += os.write(self._fd, b"\n")
+        self._mended = True
 
     def _finish(self, line: bytes, written: int) -> None:
         """The disk has taken a part: all of the line now, or nothing of it."""
@@ -151,8 +152,9 @@ class ContainerLog:
             oldest, self._recent_start = self._recent.popleft()
             self._recent_bytes -= len(oldest.data)
 
-    def _open(self, flags: int) -> None:
-        self._fd = fd = os.open(self._path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    def _open(self, create: int = 0) -> None:
+        """For reading and writing, whoever comes first."""
+        self._fd = fd = os.open(self._path, create | _FLAGS, 0o600)
         self._release = weakref.finalize(self, os.close, fd)
 
     def _release_unused(self) -> None:
@@ -194,14 +196,15 @@ class ContainerLog:
             cut = 0
             if tail is not None:
                 place, cut = await self._tail(place, now, tail)
-            async for entries in self._batches(place, bound, until):
-                for entry in entries:
-                    if until and entry.time > until:
-                        return
-                    if cut:
-                        entry, cut = LogEntry(entry.stream, entry.time, entry.data[cut:]), 0
-                    if entry.time >= since:
-                        yield entry
+            async with contextlib.aclosing(self._batches(place, bound, until)) as batches:
+                async for entries in batches:
+                    for entry in entries:
+                        if until and entry.time > until:
+                            return
+                        wanted = entry if not cut else LogEntry(entry.stream, entry.time, entry.data[cut:])
+                        cut = 0
+                        if entry.time >= since:
+                            yield wanted
         finally:
             self._readers -= 1
             self._release_unused()
@@ -226,7 +229,7 @@ class ContainerLog:
     def _first_recent(self) -> int:
         return self._number - len(self._recent)
 
-    async def _batches(self, place: Position, bound: Position | None, until: int) -> AsyncIterator[list[LogEntry]]:
+    async def _batches(self, place: Position, bound: Position | None, until: int) -> AsyncGenerator[list[LogEntry]]:
         """All entries from a place to ``bound``, or to the end of the run; those of one batch are there already."""
         while True:
             stop = bound or self._end_after(place.ends)
@@ -242,8 +245,9 @@ class ContainerLog:
                 goal = Position(self._first_recent(), self._recent_start, place.ends)
                 if stop is not None and stop.number < goal.number:
                     goal = stop
-                async for entries in self._stored(place.offset, goal.offset):
-                    yield entries
+                async with contextlib.aclosing(self._stored(place.offset, goal.offset)) as stored:
+                    async for entries in stored:
+                        yield entries
                 place = Position(goal.number, goal.offset, place.ends)
 
     def _end_after(self, ends: int) -> Position | None:
@@ -268,7 +272,7 @@ class ContainerLog:
             return True
         return False
 
-    async def _stored(self, offset: int, end: int) -> AsyncIterator[list[LogEntry]]:
+    async def _stored(self, offset: int, end: int) -> AsyncGenerator[list[LogEntry]]:
         """What the file has between two offsets."""
         try:
             while offset < end:
@@ -280,7 +284,7 @@ class ContainerLog:
     async def _in_thread(self, work: Callable[[int, *Ts], T], *args: *Ts) -> T:
         """Do something with the file, which stays open for as long as there are readers."""
         if self._fd < 0:
-            self._open(os.O_RDONLY)
+            self._open()
         return await trio.to_thread.run_sync(work, self._fd, *args)
 
 

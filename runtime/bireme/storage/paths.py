@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -32,6 +33,7 @@ _DIRECTORIES = {
     "images/layers": 0o700,
     "cache": 0o700,
 }
+_ID = re.compile("[0-9a-f]{64}")
 _PROBE = ".probe"
 _RENAME_WHITEOUT = 4
 
@@ -142,6 +144,12 @@ class Layout:
     def container_trash(self, container: ContainerId) -> str:
         """A fresh name to throw a container, or a part of it, away under."""
         return self.at(f"containers/.trash/{container}.{secrets.token_hex(4)}")
+
+
+def list_ids(directory: str) -> list[str]:
+    """Names in a directory that are identifiers; what else lies there (``lost+found``) is none of our business."""
+    with os.scandir(directory) as entries:
+        return [entry.name for entry in entries if _ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)]
 
 
 def open_root(root: str | os.PathLike[str]) -> Layout:

@@ -22,7 +22,7 @@ from bireme.storage import _format
 from bireme.storage._errors import translated
 from bireme.storage._trash import move_away
 from bireme.storage.durable import Disk, Flush, Steps
-from bireme.storage.paths import NEW, Layout
+from bireme.storage.paths import NEW, Layout, list_ids
 from bireme_actors import ContainerConfig, ContainerId, ContainerRecord, ContainerState, Status
 
 _log = logging.getLogger("bireme")
@@ -120,8 +120,7 @@ def write_state(layout: Layout, container: ContainerId, data: bytes) -> None:
 
 def list_containers(layout: Layout) -> list[ContainerId]:
     """Whose directories there are, whole or not."""
-    with os.scandir(layout.containers) as entries:
-        return [ContainerId(entry.name) for entry in entries if not entry.name.startswith(".")]
+    return [ContainerId(name) for name in list_ids(layout.containers)]
 
 
 def read_record(layout: Layout, container: ContainerId) -> ContainerRecord | None:

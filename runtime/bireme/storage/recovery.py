@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from bireme import _files
 from bireme.storage import _format, _trash
 from bireme.storage._errors import translated
-from bireme.storage.paths import NEW, Layout
+from bireme.storage.paths import NEW, Layout, list_ids
 from bireme.storage.records import list_containers, read, read_record
 from bireme_actors import ContainerId, ContainerRecord, Status, VolumeId
 
@@ -88,7 +88,7 @@ def _settle_record(layout: Layout, container: ContainerId) -> None:
     path = layout.config(container)
     try:
         whole = _format.decode_config(read(path + NEW)).id == container
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return
     except _format.Damaged:
         whole = False
@@ -111,8 +111,7 @@ def _throw_away(layout: Layout, container: ContainerId) -> None:
 def _settle_volumes(layout: Layout, records: Iterable[ContainerRecord], *, keep_others: bool) -> tuple[VolumeId, ...]:
     owned = {mount.volume for record in records for mount in record.config.mounts if mount.owned}
     committed = []
-    for name in sorted(os.listdir(layout.staging)):
-        volume = VolumeId(name)
+    for volume in map(VolumeId, sorted(list_ids(layout.staging))):
         if volume in owned:
             os.rename(layout.staged(volume), layout.volume(volume))
             committed.append(volume)

@@ -20,7 +20,7 @@ from bireme import _syscalls as sys_
 from bireme.storage._errors import translated
 from bireme.storage._trash import move_away
 from bireme.storage.durable import Disk, Flush, Steps
-from bireme.storage.paths import Layout
+from bireme.storage.paths import Layout, list_ids
 from bireme_actors import ContainerConfig, VolumeId
 
 UNDO_SECONDS = 60.0
@@ -111,12 +111,7 @@ class VolumeDirectories:
 
 def list_volumes(layout: Layout) -> list[VolumeId]:
     """The volumes in their places, as the directory has them."""
-    with os.scandir(layout.volumes) as entries:
-        return [
-            VolumeId(entry.name)
-            for entry in entries
-            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-        ]
+    return [VolumeId(name) for name in list_ids(layout.volumes)]
 
 
 def _place(staged: str, place: str) -> int:

@@ -99,10 +99,13 @@ def live(root: str, scenario: str, config: ContainerConfig, step: int, *, middle
     notes = os.open(f"{root}.answered", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     write = os.write
 
+    def answered(text: str) -> None:
+        write(notes, f"{text}\n".encode())
+
     async def main() -> None:
         stores = Stores(open_root(root))
         patch(step, middle=middle)
-        await SCENARIOS[scenario](stores, config, lambda text: write(notes, f"{text}\n".encode()) and None)
+        await SCENARIOS[scenario](stores, config, answered)
 
     trio.run(main)
 

@@ -80,3 +80,11 @@ def tree(path: str) -> list[str]:
     """Every path below ``path``, sorted, relative."""
     base = Path(path)
     return sorted(str(found.relative_to(base)) for found in base.rglob("*"))
+
+
+def read(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def write(path: str, data: bytes) -> None:
+    Path(path).write_bytes(data)

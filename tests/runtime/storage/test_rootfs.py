@@ -1,0 +1,122 @@
+"""Writable layers, what is mounted, and the three files of a container's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bireme.storage import Layout, OverlayRootfs
+from bireme.storage.rootfs import LOOPBACK_HOSTS, HostFile, without_loopback
+from bireme_actors import ImageNotFound, Mount, StorageError, VolumeId
+from tests.runtime.storage._stores import Stores, config_with_volumes, read, tree, write
+
+
+async def test_a_layer_is_made_with_its_files(stores: Stores) -> None:
+    config = config_with_volumes("/a")
+    await stores.rootfs.create(config)
+    assert tree(stores.layout.container(config.id)) == ["hostname", "hosts", "resolv.conf", "upper", "work"]
+    assert os.stat(stores.layout.upper(config.id)).st_mode & 0o7777 == 0o755
+    assert os.stat(stores.layout.container(config.id)).st_mode & 0o7777 == 0o700
+    for name in ("hostname", "hosts", "resolv.conf"):
+        assert os.stat(f"{stores.layout.container(config.id)}/{name}").st_mode & 0o7777 == 0o644
+
+
+async def test_without_a_network_there_is_the_loopback_only(stores: Stores) -> None:
+    named, nameless = config_with_volumes(hostname="db"), config_with_volumes()
+    for config, name in ((named, "db"), (nameless, nameless.id[:12])):
+        await stores.rootfs.create(config)
+        assert read(stores.layout.hostname(config.id)) == f"{name}\n".encode()
+        assert read(stores.layout.hosts(config.id)) == LOOPBACK_HOSTS
+    assert b"127.0.0.1\tlocalhost\n" in LOOPBACK_HOSTS
+
+
+async def test_with_the_hosts_network_the_files_are_the_hosts(stores: Stores) -> None:
+    config = config_with_volumes(network="host")
+    await stores.rootfs.create(config)
+    assert read(stores.layout.hosts(config.id)) == HostFile("/etc/hosts").read()
+    assert read(stores.layout.resolv_conf(config.id)) == HostFile("/etc/resolv.conf").read()
+    assert read(stores.layout.hostname(config.id)) == f"{os.uname().nodename}\n".encode()
+
+
+def test_name_servers_of_the_hosts_loopback_are_left_out() -> None:
+    given = b"# by hand\nsearch example.org\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.1\noptions edns0"
+    assert without_loopback(given) == b"# by hand\nsearch example.org\nnameserver 192.0.2.1\noptions edns0"
+    assert without_loopback(b"") == b""
+
+
+def test_a_file_of_the_host_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    path = str(tmp_path / "hosts")
+    file = HostFile(path)
+    assert file.read() == b""
+    write(path, b"one")
+    assert file.read() == b"one"
+    os.utime(path, ns=(1, 1))
+    write(path, b"two")
+    assert file.read() == b"two"
+    os.unlink(path)
+    assert file.read() == b""
+
+
+def test_what_is_mounted_is_told_relative_to_the_root(stores: Stores, layout: Layout) -> None:
+    shared = Mount(VolumeId("e" * 64), "/a/b", read_only=True, owned=False)
+    config = config_with_volumes("/a", auto_remove=True)
+    config = config_with_volumes(mounts=(config.mounts[0], shared), auto_remove=True)
+    request = stores.rootfs.root_request(config)
+    layers = os.path.join(layout.root, request["layers_directory"])
+    assert os.path.normpath(os.path.join(layers, request["upper"])) == layout.upper(config.id)
+    assert os.path.normpath(os.path.join(layers, request["work"])) == layout.work(config.id)
+    assert (request["layers"], request["volatile"]) == (["base", "top"], True)
+    assert request["mounts"] == [
+        {"source": f"volumes/{config.mounts[0].volume}", "target": "/a", "read_only": False},
+        {"source": f"volumes/{'e' * 64}", "target": "/a/b", "read_only": True},
+    ]
+    assert [(mount["target"], mount["read_only"]) for mount in request["files"]] == [
+        ("/etc/hostname", False), ("/etc/hosts", False), ("/etc/resolv.conf", False)
+    ]  # fmt: skip
+    assert stores.rootfs.exit_file(config.id) == f"containers/{config.id}/exit.json"
+
+
+def test_a_read_only_container_has_read_only_files(stores: Stores) -> None:
+    request = stores.rootfs.root_request(config_with_volumes(read_only=True))
+    assert all(mount["read_only"] for mount in request["files"])
+    assert not request["volatile"]
+
+
+async def test_an_unknown_image_is_refused_before_anything_is_made(layout: Layout) -> None:
+    def unknown(image: str) -> tuple[str, ...]:
+        raise ImageNotFound(f"No such image: {image}")
+
+    with pytest.raises(ImageNotFound):
+        await OverlayRootfs(layout, unknown).create(config_with_volumes())
+    assert tree(layout.containers) == [".trash"]
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+async def test_a_full_disk_leaves_nothing_half_made(stores: Stores, call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, real, left = config_with_volumes(), os.open, [call]
+
+    def fail(path: str, flags: int, mode: int = 0o777, **options: int) -> int:
+        left[0] -= flags & os.O_CREAT != 0
+        if left[0] == 0 and flags & os.O_CREAT:
+            raise OSError(28, "No space left on device")
+        return real(path, flags, mode, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        wanted = f"cannot make the root of container {config.id}: No space left on device; free some space"
+        with pytest.raises(StorageError, match=wanted):
+            await stores.rootfs.create(config)
+    assert tree(stores.layout.containers) == [".trash"]
+    await stores.rootfs.create(config)
+
+
+async def test_removing_takes_the_layer_and_leaves_the_record(stores: Stores) -> None:
+    config = config_with_volumes()
+    await stores.create(config)
+    os.makedirs(f"{stores.layout.upper(config.id)}/etc/deep")
+    await stores.rootfs.remove(config.id)
+    await stores.disk.trash.wait_empty()
+    assert "upper" not in tree(stores.layout.container(config.id))
+    assert [record.config for record in stores.records.load()] == [config]
