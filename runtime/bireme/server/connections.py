@@ -24,6 +24,8 @@ MOST = 4096
 """Connections at a time, at most; fewer where the process may not have so many descriptors."""
 
 _FAREWELL_SECONDS = 1.0
+_MOST_LEAVING = 64
+_CHUNK = 1 << 16
 
 
 def most_connections() -> int:
@@ -41,6 +43,7 @@ class Connections:
         self._common = common
         self._most = most
         self._count = 0
+        self._leaving = 0
         self._idle: dict[trio.CancelScope, None] = {}
         self.requests = 0
         """Under way now."""
@@ -110,8 +113,21 @@ class Connections:
         answer = error_response(Refusal(503, f"too many connections: there are {self._most}, all of them at work"))
         head = f"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: {len(answer.body)}\r\n"
         async with stream:
-            with trio.move_on_after(_FAREWELL_SECONDS):
+            if self._leaving < _MOST_LEAVING:
+                self._leaving += 1
                 try:
-                    await stream.send_all(head.encode() + b"Content-Type: application/json\r\n\r\n" + answer.body)
-                except trio.BrokenResourceError:
-                    return
+                    await _say_and_close(stream, head.encode() + b"Content-Type: application/json\r\n\r\n" + answer.body)
+                finally:
+                    self._leaving -= 1
+
+
+async def _say_and_close(stream: trio.SocketStream, data: bytes) -> None:
+    """Send, and read what the client still sends: to close with that unread would reset the connection."""
+    with trio.move_on_after(_FAREWELL_SECONDS):
+        try:
+            await stream.send_all(data)
+            await stream.send_eof()
+            while await stream.receive_some(_CHUNK):
+                pass
+        except trio.BrokenResourceError:
+            return

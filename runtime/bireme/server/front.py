@@ -56,6 +56,13 @@ class Front:
         self._connections = Connections(self._handle, hangups, COMMON, most=most_connections())
         self._answer: Handle = _nobody
 
+    def __repr__(self) -> str:
+        return f"<Front: {self.statistics()}>"
+
+    def statistics(self) -> dict[str, int]:
+        """Numbers of ``connections``, ``idle`` ones among them, and ``requests`` under way."""
+        return self._connections.statistics()
+
     async def _handle(self, request: Request) -> Answer:
         harmless = request.method in ("GET", "HEAD") or request.path.endswith(_STILL_ANSWERED)
         if self.shutdown.requested.is_set() and not harmless:

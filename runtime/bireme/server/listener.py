@@ -61,25 +61,18 @@ def _reported(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bound(path: str, gid: int | None) -> Iterator[socket.socket]:
-    """Made beside under a name of its own, given its owner and mode, and only then put in its place."""
-    beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
-    _check_replaceable(path)
+    """The mode is set before the socket has a name (Linux takes it over), so at no moment may others connect."""
+    _remove_leftover(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
-        _bind(sock, beside)
+        os.fchmod(sock.fileno(), 0o600)
+        _bind(sock, path)
+        made = os.lstat(path).st_ino
         try:
-            os.chmod(beside, 0o600 if gid is None else 0o660)
             if gid is not None:
-                os.chown(beside, -1, gid)
+                os.chown(path, -1, gid)
+                os.chmod(path, 0o660)
             sock.listen(_BACKLOG)
             sock.setblocking(False)
-            made = os.lstat(beside).st_ino
-            os.rename(beside, path)
-        except BaseException:
-            os.unlink(beside)
-            raise
-        try:
             yield sock
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -87,11 +80,12 @@ def _bound(path: str, gid: int | None) -> Iterator[socket.socket]:
                     os.unlink(path)
 
 
-def _check_replaceable(path: str) -> None:
-    """Nobody holds the lock, so a socket that is there is a leftover; anything else is not ours."""
+def _remove_leftover(path: str) -> None:
+    """Nobody else holds the lock, so a socket that is there is a leftover; anything else is not ours."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise Conflict(f"cannot listen at {path}: there is something else than a socket; move it away")
+        os.unlink(path)
 
 
 def _bind(sock: socket.socket, path: str) -> None:

@@ -1,0 +1,232 @@
+"""From Docker's body to the engine's keywords, and the whole way to what is refused."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bireme.server.creation import command, keywords, limits, warnings
+from bireme.server.messages import without_nulls
+from bireme.server.models import CreateBody, Resources
+from bireme_actors import BiremeError, InvalidConfig, Limits, RestartPolicy, Unsupported
+
+
+def body(**fields: Any) -> CreateBody:
+    return msgspec.convert(without_nulls({"Image": "busybox", **fields}), CreateBody)
+
+
+def host(**fields: Any) -> CreateBody:
+    return body(HostConfig=fields)
+
+
+RECORDED = {
+    "AttachStdout": True,
+    "AttachStderr": True,
+    "Cmd": ["sh", "-c", "exit 3"],
+    "Image": "busybox",
+    "Volumes": {"/data": {}},
+    "Env": None,
+    "Entrypoint": None,
+    "HostConfig": {
+        "LogConfig": {},
+        "NetworkMode": "default",
+        "RestartPolicy": {"Name": "no"},
+        "ConsoleSize": [0, 0],
+        "MemorySwappiness": -1,
+        "Binds": None,
+    },
+    "NetworkingConfig": {"EndpointsConfig": {"default": {}}},
+}
+"""What the docker command sends for ``docker run -v /data busybox sh -c 'exit 3'``, with a few nulls of others."""
+
+
+def test_what_docker_run_sends() -> None:
+    found = msgspec.convert(without_nulls(RECORDED), CreateBody)
+    options = keywords(found, "w1")
+    assert command(found.cmd) == ["sh", "-c", "exit 3"]
+    assert options["name"] == "w1"
+    assert options["volumes"] == ["/data"]
+    assert options["network"] == "none"
+    assert options["limits"] == Limits()
+    assert options["restart"] == RestartPolicy()
+    assert "entrypoint" not in options
+    assert options["extra"]["Config"] == {"AttachStdout": True, "AttachStderr": True}
+    assert warnings(found) == []
+
+
+def test_every_plain_field_arrives() -> None:
+    found = body(
+        Hostname="h", Domainname="d", User="u", Env=["A=b"], WorkingDir="/w", Labels={"a": "b"}, Tty=True,
+        OpenStdin=True, StdinOnce=True, StopSignal="INT", StopTimeout=0, Entrypoint=["e"], Cmd="one word",
+        HostConfig={
+            "VolumesFrom": ["w:ro"], "ReadonlyRootfs": True, "Init": True, "NetworkMode": "host", "Runtime": "native",
+            "GroupAdd": ["g"], "Privileged": True, "CapAdd": ["CAP_NET_ADMIN"], "CapDrop": "all",
+        },
+    )  # fmt: skip
+    options = keywords(found, "/n")
+    assert (options["name"], options["hostname"], options["domainname"]) == ("n", "h", "d")
+    assert (options["user"], options["env"], options["workdir"]) == ("u", ["A=b"], "/w")
+    assert (options["tty"], options["stdin_open"], options["stdin_once"]) == (True, True, True)
+    assert (options["stop_signal"], options["stop_timeout"], options["entrypoint"]) == ("INT", 0, ["e"])
+    assert (options["volumes_from"], options["read_only"], options["init"]) == (["w:ro"], True, True)
+    assert (options["network"], options["driver"], options["labels"]) == ("host", "native", {"a": "b"})
+    security = options["security"]
+    assert (security.group_add, security.privileged) == (("g",), True)
+    assert (security.cap_add, security.cap_drop) == (("NET_ADMIN",), ("ALL",))
+    assert command(found.cmd) == ["one word"]
+
+
+def test_volumes_come_from_three_places() -> None:
+    found = body(
+        Volumes={"/a": {}},
+        HostConfig={"Binds": ["/b"], "Mounts": [{"Type": "volume", "Target": "/c", "VolumeOptions": {}}]},
+    )
+    assert keywords(found, "")["volumes"] == ["/a", "/b", "/c"]
+
+
+def test_named_volumes_and_sources_are_left_to_the_engine_to_refuse() -> None:
+    """It has the words of the specification; what arrives there is what was asked for."""
+    assert keywords(host(Binds=["name:/p", "/h:/p:ro"]), "")["volumes"] == ["name:/p", "/h:/p:ro"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"Mounts": [{"Type": "volume", "Source": "name", "Target": "/p"}]}, "data-volume specification"),
+        ({"Mounts": [{"Type": "bind", "Source": "/h", "Target": "/p"}]}, "data-volume specification"),
+        ({"Mounts": [{"Type": "volume", "Target": "/p", "ReadOnly": True}]}, "volumes-from"),
+        ({"Mounts": [{"Type": "tmpfs", "Target": "/p"}]}, "tmpfs"),
+        ({"Mounts": [{"Type": "nosuch", "Target": "/p"}]}, "mount type unknown"),
+        ({"Tmpfs": {"/t": ""}}, "tmpfs"),
+        ({"Devices": [{"PathOnHost": "/dev/sda"}]}, "devices"),
+        ({"DeviceRequests": [{"Driver": "nvidia"}]}, "devices"),
+        ({"Sysctls": {"a": "b"}}, "sysctls"),
+        ({"StorageOpt": {"size": "1G"}}, "storage"),
+        ({"Links": ["a:b"]}, "links"),
+        ({"PidMode": "host"}, "pid mode 'host'"),
+        ({"IpcMode": "container:x"}, "ipc mode"),
+        ({"UTSMode": "host"}, "uts mode"),
+        ({"CgroupnsMode": "host"}, "cgroupns mode"),
+        ({"Isolation": "hyperv"}, "isolation"),
+        ({"VolumeDriver": "nfs"}, "volume driver"),
+        ({"LogConfig": {"Type": "syslog"}}, "no log driver named 'syslog'"),
+        ({"NetworkMode": "mine"}, "network mine not found"),
+        ({"NetworkMode": "container:x"}, "cannot share"),
+        ({"ConsoleSize": [1]}, "ConsoleSize"),
+        ({"Memory": 1000}, "Minimum memory limit"),
+        ({"Memory": -1}, "Memory limit"),
+        ({"ShmSize": -1}, "SHM size"),
+        ({"OomScoreAdj": 1001}, "range for oom score adj"),
+        ({"NanoCpus": 1, "CpuQuota": 5000}, "Conflicting options"),
+        ({"NanoCpus": 1, "CpuPeriod": 5000}, "Conflicting options"),
+        ({"CpuPeriod": 1}, "CPU cfs period"),
+        ({"CpuQuota": 1}, "CPU cfs quota"),
+        ({"SecurityOpt": ["nosuch"]}, "invalid --security-opt"),
+        ({"SecurityOpt": ["seccomp={"]}, "seccomp profile"),
+        ({"SecurityOpt": ["apparmor=mine"]}, "AppArmor"),
+        ({"SecurityOpt": ["no-new-privileges=perhaps"]}, "invalid --security-opt"),
+    ],
+)
+def test_what_is_refused(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidConfig, match=reason):
+        keywords(host(**fields), "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}, "ports"),
+        ({"Dns": ["1.1.1.1"], "DnsSearch": ["x"]}, "DNS"),
+        ({"ExtraHosts": ["a:1.2.3.4"]}, "hosts"),
+        ({"CpuShares": 2}, "shares"),
+        ({"MemorySwap": 1 << 30}, "swap"),
+        ({"OomKillDisable": True}, "OomKillDisable"),
+        ({"MaskedPaths": []}, "MaskedPaths"),
+    ],
+)
+def test_what_is_let_pass_with_one_warning(fields: dict[str, Any], word: str) -> None:
+    found = host(**fields)
+    keywords(found, "")
+    assert len(warnings(found)) == 1
+    assert word in warnings(found)[0]
+
+
+def test_a_health_check_is_kept_and_said_not_to_run() -> None:
+    found = body(Healthcheck={"Test": ["CMD", "true"]})
+    assert "not run" in warnings(found)[0]
+    assert keywords(found, "")["extra"]["Config"] == {"Healthcheck": {"Test": ["CMD", "true"]}}
+    assert warnings(body(Healthcheck={"Test": ["NONE"]})) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "privileges", "seccomp"),
+    [
+        ("no-new-privileges", True, "default"),
+        ("no-new-privileges:true", True, "default"),
+        ("no-new-privileges=false", False, "default"),
+        ("seccomp=unconfined", False, "unconfined"),
+        ("seccomp:unconfined", False, "unconfined"),
+        ("seccomp=builtin", False, "default"),
+        ('seccomp={"defaultAction": "SCMP_ACT_ALLOW"}', False, '{"defaultAction": "SCMP_ACT_ALLOW"}'),
+        ("apparmor=unconfined", False, "default"),
+        ("label=disable", False, "default"),
+    ],
+)
+def test_security_options(option: str, privileges: bool, seccomp: str) -> None:
+    security = keywords(host(SecurityOpt=[option]), "")["security"]
+    assert (security.no_new_privileges, security.seccomp) == (privileges, seccomp)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"Memory": 64 << 20}, Limits(memory=64 << 20)),
+        ({"NanoCpus": 5}, Limits(nano_cpus=5)),
+        ({"CpuQuota": 50_000}, Limits(nano_cpus=500_000_000)),
+        ({"CpuQuota": 50_000, "CpuPeriod": 25_000}, Limits(nano_cpus=2_000_000_000)),
+        ({"CpuQuota": -1}, Limits()),
+        ({"PidsLimit": -1}, Limits()),
+        ({"PidsLimit": 7}, Limits(pids=7)),
+        ({"Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}]}, Limits(rlimits={"nofile": (1, 2)})),
+    ],
+)
+def test_limits(fields: dict[str, Any], expected: Limits) -> None:
+    assert limits(msgspec.convert(fields, Resources)) == expected
+
+
+def test_an_endpoint_names_a_network_too() -> None:
+    with pytest.raises(InvalidConfig, match="network mine not found"):
+        keywords(body(NetworkingConfig={"EndpointsConfig": {"mine": {}}}), "")
+
+
+def test_refusals_of_the_specification_are_told_from_mistakes() -> None:
+    with pytest.raises(Unsupported):
+        keywords(host(Tmpfs={"/t": ""}), "")
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just([]) | st.just({}),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from([
+    "Image", "Cmd", "Env", "Volumes", "Labels", "Tty", "StopTimeout", "HostConfig", "Memory", "Binds", "Mounts",
+    "SecurityOpt", "Ulimits", "RestartPolicy", "NetworkMode", "CapAdd", "LogConfig", "ConsoleSize", "Healthcheck",
+])  # fmt: skip
+
+
+@given(st.dictionaries(NAMES, JSON, max_size=6), st.dictionaries(NAMES, JSON, max_size=6))
+def test_no_body_is_a_crash(outer: dict[str, Any], inner: dict[str, Any]) -> None:
+    document = {"HostConfig": inner, **outer}
+    try:
+        found = msgspec.convert(without_nulls(document), CreateBody)
+    except msgspec.ValidationError:
+        return
+    with suppress(BiremeError):
+        keywords(found, "")
+    warnings(found)
