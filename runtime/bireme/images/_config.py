@@ -18,7 +18,7 @@ from bireme.images._times import format_time, parse_time
 from bireme.images.model import HistoryEntry, Image, ImageConfig
 from bireme_actors import InvalidConfig
 
-LONGEST = 16 << 20
+LONGEST = 4 << 20
 """Most bytes of a configuration."""
 MOST_LAYERS = 125
 """What the names of all layers may fill of one mount's options; Docker's bound too."""
@@ -93,8 +93,8 @@ def read_config(raw: bytes) -> Image:
     """The image that a configuration describes, without what the store adds. Raises InvalidConfig."""
     try:
         document = msgspec.json.decode(raw, type=_Document)
-        whole = json.loads(raw)
-    except (ValueError, RecursionError) as error:
+        whole = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidConfig(f"the image's configuration is invalid: {error}") from error
     diff_ids = tuple(document.rootfs.diff_ids or ())
     _check(document, diff_ids)
@@ -170,7 +170,7 @@ def build_config(config: ImageConfig, *, diff_ids: list[str], created: int, comm
         "os": "linux",
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def run_document(config: ImageConfig) -> dict[str, object]:

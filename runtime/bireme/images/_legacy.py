@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bireme.images._config import LONGEST
-from bireme.images._plans import PlannedImage, PlannedLayer, decode, tagged
+from bireme.images._plans import PlannedImage, PlannedLayer, check_count, decode, tagged
 from bireme.images._spool import Spool
 from bireme_actors import InvalidConfig
 
@@ -30,6 +30,7 @@ def legacy_images(spool: Spool) -> list[PlannedImage]:
     for repository, tags in repositories.items():
         for tag, top in tags.items():
             names.setdefault(top, []).append(tagged(f"{repository}:{tag}"))
+    check_count(names)
     return [_image(spool, top, found) for top, found in names.items()]
 
 
@@ -52,7 +53,7 @@ def legacy_config(documents: Sequence[bytes], diff_ids: Sequence[str]) -> bytes:
     top = {key: value for key, value in _fields(documents[-1]).items() if key not in _DROPPED}
     top["rootfs"] = {"type": "layers", "diff_ids": list(diff_ids)}
     top["history"] = [_step(_fields(data)) for data in documents]
-    return json.dumps(top, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass")
+    return json.dumps(top, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
 
 
 def _step(fields: dict[str, Any]) -> dict[str, object]:

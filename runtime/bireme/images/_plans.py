@@ -9,7 +9,7 @@ A newer ``docker save`` is the first and the second at once; ``manifest.json`` g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from bireme_actors import InvalidConfig
 T = TypeVar("T")
 
 _LONGEST_MANIFEST = 4 << 20
+_MOST_IMAGES = 256
 _DEEPEST = 4
 """Indexes within indexes."""
 _IMAGE_CONFIGS = ("application/vnd.oci.image.config.", "application/vnd.docker.container.image.")
@@ -81,6 +82,7 @@ class _Document(msgspec.Struct, rename="camel"):
 def docker_images(spool: Spool) -> list[PlannedImage]:
     """The images that ``manifest.json`` names. Raises InvalidConfig."""
     manifests = decode(spool.read("manifest.json", _LONGEST_MANIFEST), list[_Manifest], "manifest.json")
+    check_count(manifests)
     return [
         PlannedImage(
             spool.read(manifest.config, LONGEST),
@@ -104,6 +106,7 @@ def oci_images(spool: Spool) -> list[PlannedImage]:
         manifest = _manifest(spool, chosen, _DEEPEST)
         name = _name(chosen)
         found.setdefault(chosen.digest, (manifest, []))[1].extend([name] if name else [])
+    check_count(found)
     return [_oci_image(spool, manifest, names) for manifest, names in found.values()]
 
 
@@ -163,6 +166,12 @@ def _member(blob: str) -> str:
     if algorithm != "sha256" or len(digits) != 64 or digits.strip("0123456789abcdef"):
         raise InvalidConfig(f"the archive names a blob {blob!r}, which is not a SHA-256 digest")
     return f"blobs/sha256/{digits}"
+
+
+def check_count(images: Collection[object]) -> None:
+    """Refuse an archive that says it has more images than anybody puts into one. Raises InvalidConfig."""
+    if len(images) > _MOST_IMAGES:
+        raise InvalidConfig(f"the archive has {len(images)} images, more than {_MOST_IMAGES}: split it")
 
 
 def tagged(text: str) -> str:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import msgspec
@@ -26,12 +27,13 @@ import zstandard
 
 from bireme import _syscalls
 from bireme._files import open_beneath
-from bireme_actors import StorageError
+from bireme_actors import InvalidConfig, StorageError
 
 _HEAD = struct.Struct(">BI")
 _RAW, _FILE = 0, 1
 _FLUSH = 1 << 16
 _PIECE = 1 << 18
+_MOST_REPLACED = 1 << 16
 
 Segments = list[tuple[int, int]]
 """(offset, length) of what an archive stores of a file."""
@@ -73,8 +75,10 @@ class RecipeWriter:
         self._count += 1
 
     def set_aside(self, path: str) -> int:
-        """What is at ``path`` makes room: the number to keep it under."""
+        """What is at ``path`` makes room: the number to keep it under. Raises InvalidConfig if there are too many."""
         number = len(self.replaced)
+        if number >= _MOST_REPLACED:
+            raise InvalidConfig(f"the archive replaces more than {_MOST_REPLACED} of its own members")
         self.replaced.append(Replaced(self._count, os.fsencode(path), number))
         return number
 
@@ -100,13 +104,14 @@ def assemble(recipe: str, tree: int, aside: str, replaced: list[Replaced]) -> It
 
     Raises StorageError if a part is missing; that a part was changed shows in the digest of the whole.
     """
+    places = _Places(replaced)
     count = 0
     for kind, body in _records(recipe):
         if kind == _RAW:
             yield body
             continue
         file = msgspec.msgpack.decode(body, type=_File)
-        fd = _open(os.fsdecode(file.path), tree, aside, _place(file.path, count, replaced))
+        fd = _open(os.fsdecode(file.path), tree, aside, places.find(file.path, count))
         count += 1
         try:
             for offset, length in file.segments:
@@ -115,12 +120,24 @@ def assemble(recipe: str, tree: int, aside: str, replaced: list[Replaced]) -> It
             os.close(fd)
 
 
-def _place(path: bytes, count: int, replaced: list[Replaced]) -> Replaced | None:
-    """The first replacement after this file was written that took it, or a directory above it, away."""
-    for event in replaced:
-        if event.position > count and (path == event.path or path.startswith(event.path + b"/")):
-            return event
-    return None
+class _Places:
+    """Where files are that were set aside, found by path."""
+
+    def __init__(self, replaced: Sequence[Replaced]) -> None:
+        self._at: dict[bytes, list[Replaced]] = {}
+        for event in replaced:
+            self._at.setdefault(event.path, []).append(event)
+
+    def find(self, path: bytes, count: int) -> Replaced | None:
+        """The first replacement after file ``count`` was written that took it, or a directory above it, away."""
+        found = None
+        while self._at and path:
+            events = self._at.get(path, ())
+            at = bisect_right(events, count, key=lambda event: event.position)
+            if at < len(events) and (found is None or events[at].number < found.number):
+                found = events[at]
+            path = path.rpartition(b"/")[0]
+        return found
 
 
 def _open(path: str, tree: int, aside: str, place: Replaced | None) -> int:

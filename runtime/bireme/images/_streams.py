@@ -83,11 +83,6 @@ class Hashed:
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
 
-    def drain(self) -> None:
-        """Read to the end: what a decompressor leaves unread belongs to the digest too."""
-        while self.read(CHUNK):
-            pass
-
 
 class Reporter:
     """Hands progress from a worker thread to the event loop, ten times a second at most."""

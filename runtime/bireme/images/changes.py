@@ -65,10 +65,19 @@ def apply_changes(changes: Sequence[str]) -> ImageConfig:
     )
 
 
+def check_text(text: str, what: str) -> None:
+    """Refuse what no configuration can hold. Raises InvalidConfig."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidConfig(f"{what} is not valid UTF-8") from error
+    if "\0" in text:
+        raise InvalidConfig(f"{what} must not contain NUL")
+
+
 def _lines(changes: Sequence[str]) -> list[str]:
     text = _CONTINUED.sub("", "\n".join(changes))
-    if "\0" in text:
-        raise InvalidConfig("a change must not contain NUL")
+    check_text(text, "a change")
     lines = [line.strip() for line in text.split("\n")]
     return [line for line in lines if line and not line.startswith("#")]
 

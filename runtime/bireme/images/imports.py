@@ -8,7 +8,7 @@ from bireme.images._config import build_config
 from bireme.images._repository import NewImage, Repository
 from bireme.images._streams import FromSource, Hashed, Reporter, decompressed
 from bireme.images._tar import Stream
-from bireme.images.changes import apply_changes
+from bireme.images.changes import apply_changes, check_text
 from bireme.images.model import Image, Progress
 from bireme.images.references import parse
 from bireme_actors import ByteSource, InvalidConfig
@@ -29,6 +29,7 @@ async def import_image(
     """Unpack the archive and commit the image. What is wrong with the request is found before a byte is read."""
     names = (new_name(reference),) if reference else ()
     config = apply_changes(changes)
+    check_text(message, "the message")
 
     def archive() -> Stream:
         report = Reporter(progress, "Importing", total=total)

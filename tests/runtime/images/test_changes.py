@@ -103,6 +103,7 @@ def test_signals_that_exist(name: str) -> None:
         ("ENV a=${b:?gone}", "b: gone"),
         ("ENV a=${b^}", "modifier"),
         ("USER a\0b", "NUL"),
+        ("USER a\udcffb", "not valid UTF-8"),
     ],
 )
 def test_a_refusal_names_what_is_wrong(line: str, message: str) -> None:

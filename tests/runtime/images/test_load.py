@@ -180,6 +180,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a root file system": (ONE, "holds no image .*use import"),
     "nothing": (b"", "holds no image"),
     "no image in the list": (tar(file("manifest.json", b"[]")), "list of images is empty"),
+    "too many images": (tar(file("manifest.json", json.dumps([{"Config": "c"}] * 257).encode())), "257 images"),
     "no JSON": (tar(file("manifest.json", b"[{")), "manifest.json is invalid"),
     "another shape": (tar(file("manifest.json", b'[{"Config":1}]')), "manifest.json is invalid"),
     "a missing configuration": (docker_members(Config="x.json"), "has no 'x.json'"),
