@@ -26,8 +26,8 @@ NAMELESS = "volumes have no names and no chosen source here (Docker's data-volum
 def start_order(sources: Mapping[N, Iterable[N]]) -> list[tuple[N, ...]]:
     """Generations of nodes, every node after all of its sources; within a generation all can go at once.
 
-    Sources that are not nodes themselves are left out. Raises InvalidConfig that prints the cycle, if there is one, each
-    node before the one it takes from.
+    Sources that are not nodes themselves are left out. Raises InvalidConfig that prints the cycle, if there is one,
+    each node before its source.
     """
     sorter: TopologicalSorter[N] = TopologicalSorter()
     for node, wanted in sources.items():

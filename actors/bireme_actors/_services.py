@@ -1,4 +1,4 @@
-"""Services outlive their clients: a nursery whose tasks are not reached by cancellation from outside.
+"""Services outlive their clients: nurseries whose tasks are not reached by cancellation from outside; and plain ones.
 
 Theory of operation. Cancellation comes down the tree of scopes, so tasks that must survive the cancellation of the
 block that uses them hang below a shield, in a task beside the block. They end when the block has ended, and with it all
@@ -53,3 +53,15 @@ async def _serve(opened: _Opened) -> None:
                 await trio.sleep_forever()
     finally:
         opened.ended.set()
+
+
+@asynccontextmanager
+async def open_crew() -> AsyncIterator[trio.Nursery]:
+    """A nursery that is nobody's business: what happens to the caller in it, control-C say, leaves it unwrapped."""
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise

@@ -11,6 +11,7 @@ from bireme_actors._container import ContainerActor
 from bireme_actors._errors import BiremeError, DependencyFailed, NotModified
 from bireme_actors._model import ContainerId
 from bireme_actors._plan import start_order
+from bireme_actors._services import open_crew
 
 
 class Starting:
@@ -27,7 +28,7 @@ class Starting:
     async def run(self) -> None:
         """Fill ``outcome``. Raises InvalidConfig that prints the cycle. Cancelled: what has started stays started."""
         start_order(self._needs)
-        async with trio.open_nursery() as nursery:
+        async with open_crew() as nursery:
             for container in self._actors:
                 nursery.start_soon(self._start_one, container)
 

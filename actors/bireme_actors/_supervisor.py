@@ -48,7 +48,7 @@ from bireme_actors._ports import (
     VolumeStore,
 )
 from bireme_actors._registry import Registry
-from bireme_actors._services import open_services
+from bireme_actors._services import open_crew, open_services
 from bireme_actors._starting import Starting
 from bireme_actors._volume import VolumeActor
 
@@ -264,7 +264,7 @@ class Supervisor:
         """End every container as ``on_exit`` says; nothing is made any more. What was adopted is never removed."""
         self._closing = True
         await self._give_up_creating()
-        async with trio.open_nursery() as nursery:
+        async with open_crew() as nursery:
             for actor in tuple(self.registry):
                 nursery.start_soon(self._end, actor, on_exit)
 

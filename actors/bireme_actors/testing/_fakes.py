@@ -7,12 +7,12 @@ and adopt what they hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import trio
 
-from bireme_actors._errors import NotFound, StorageError
+from bireme_actors._errors import DriverError, NotFound, StorageError
 from bireme_actors._model import (
     ContainerConfig,
     ContainerId,
@@ -38,11 +38,15 @@ def virtual_time() -> Nanoseconds:
 
 
 class FakeDriver:
-    """A ``ContainerDriver``. ``processes`` has the newest one of each container until ``cleanup``."""
+    """A ``ContainerDriver``. ``processes`` has the newest one of each container until ``cleanup``.
+
+    Containers that ``refuse`` says do not start.
+    """
 
     def __init__(self, faults: Faults, name: str = "native") -> None:
         self.name = name
         self.processes: dict[ContainerId, FakeProcess] = {}
+        self.refuse: Callable[[ContainerConfig], bool] = lambda config: False
         self._faults = faults
         self._pid = 1000
 
@@ -63,6 +67,8 @@ class FakeDriver:
         self.processes.clear()
 
     def _start(self, config: ContainerConfig) -> FakeProcess:
+        if self.refuse(config):
+            raise DriverError(f"container {config.name} was refused")
         self._pid += 100
         process = FakeProcess(config.process(), self._pid, virtual_time, self._faults)
         process.begin = begin

@@ -26,7 +26,8 @@ class Crash(Exception):
 class Hold:
     """An operation held in the middle: ``entered`` is set once it is there, ``release`` lets it go on."""
 
-    def __init__(self) -> None:
+    def __init__(self, only: Callable[[str], bool]) -> None:
+        self.only = only
         self.entered = trio.Event()
         self._released = trio.Event()
 
@@ -62,9 +63,9 @@ class Faults:
         """From now on the operation takes that long."""
         self._delays[operation] = seconds
 
-    def hold(self, operation: str) -> Hold:
-        """From now on the operation waits until the hold is released."""
-        self._holds[operation] = Hold()
+    def hold(self, operation: str, only: Callable[[str], bool] = lambda subject: True) -> Hold:
+        """From now on the operation waits until the hold is released; of the subjects that ``only`` says."""
+        self._holds[operation] = Hold(only)
         return self._holds[operation]
 
     def crash(self, operation: str, *, after: bool = False) -> None:
@@ -87,7 +88,7 @@ class Faults:
         await trio.lowlevel.checkpoint()
         if self._delays:
             await trio.sleep(self._delays.get(operation, 0))
-        if operation in self._holds:
+        if operation in self._holds and self._holds[operation].only(subject):
             await self._holds[operation].wait()
         self._point(operation, False)
         if self._errors.get(operation):

@@ -1,0 +1,230 @@
+"""Making containers: all of it or nothing, whatever fails, whoever is cancelled, wherever the machine stops."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from bireme_actors import (
+    ActorStopped,
+    Conflict,
+    InvalidConfig,
+    NotFound,
+    OnExit,
+    Remove,
+    Status,
+    StorageError,
+    VolumesFrom,
+    open_supervisor,
+)
+from bireme_actors.testing import Crash, Fakes, sample_config
+from tests.actors.conftest import IDLE, Later, OpenCore
+
+STEPS = ["rootfs.create", "volumes.create", "records.create", "volumes.commit"]
+NONE = {"containers": 0, "volumes": 0} | IDLE
+
+
+async def test_what_a_new_container_has(fakes: Fakes, open_core: OpenCore, clock: MockClock) -> None:
+    async with open_core() as core:
+        actor = await core.create(sample_config(name="db", volumes=("/n/m", "/n", "/x")))
+        config = actor.config
+        assert [mount.destination for mount in config.mounts] == ["/n", "/x", "/n/m"]
+        assert len({mount.volume for mount in config.mounts}) == 3
+        assert all(mount.owned and not mount.read_only for mount in config.mounts)
+        assert fakes.records.records[config.id].config == config
+        assert set(fakes.volumes.placed) == {mount.volume for mount in config.mounts}
+        assert not fakes.volumes.staged
+        assert core.get("db") is core.get(config.id) is core.get(config.id[:12]) is core.get("/db") is actor
+        assert [view.id for view in core.views()] == [config.id]
+        assert core.statistics() == {"containers": 1, "volumes": 3} | IDLE
+
+
+async def test_sources_give_their_volumes_and_keep_them(open_core: OpenCore, clock: MockClock) -> None:
+    async with open_core() as core:
+        one = await core.create(sample_config(name="one", volumes=("/a", "/b")))
+        two = await core.create(sample_config(name="two", volumes=("/b", "/c")))
+        references = (VolumesFrom("one"), VolumesFrom(two.config.id[:10], read_only=True))
+        user = await core.create(sample_config(volumes=("/a", "/d"), volumes_from=references))
+        found = {mount.destination: mount for mount in user.config.mounts}
+        assert user.config.volumes == ("/d",)
+        assert found["/a"].volume == one.config.mounts[0].volume
+        assert found["/b"].volume == two.config.mounts[0].volume, "the last source wins"
+        assert [found[path].read_only for path in ("/a", "/b", "/c", "/d")] == [False, True, True, False]
+        assert [found[path].owned for path in ("/a", "/b", "/c", "/d")] == [False, False, False, True]
+        holders = {view.id: set(view.holders) for view in core.volumes()}
+        assert holders[found["/a"].volume] == {one.config.id, user.config.id}
+        assert holders[one.config.mounts[1].volume] == {one.config.id}
+
+
+async def test_the_record_comes_before_the_volumes_take_their_place(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    async with open_core() as core:
+        await core.create(sample_config(volumes=("/data",)))
+        assert [name for name, _ in fakes.faults.calls] == STEPS
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_step_that_fails_leaves_nothing(fakes: Fakes, open_core: OpenCore, clock: MockClock, step: str) -> None:
+    async with open_core() as core:
+        source = await core.create(sample_config(name="source", volumes=("/s",)))
+        before = fakes.leftovers()
+        config = sample_config(name="db", volumes=("/a", "/b"), volumes_from=(VolumesFrom("source"),))
+        fakes.faults.fail(step, StorageError("disk full"))
+        with pytest.raises(StorageError, match="disk full"):
+            await core.create(config)
+        assert fakes.leftovers() == before
+        assert core.statistics() == {"containers": 1, "volumes": 1} | IDLE
+        (view,) = core.volumes()
+        assert view.holders == (source.config.id,)
+        assert [event.action for event in fakes.events.events if event.id == config.id] == []
+        await core.create(config)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("how", ["delay", "hold"])
+async def test_who_is_cancelled_while_making_leaves_nothing(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock, step: str, how: str
+) -> None:
+    async with open_core() as core:
+        if how == "delay":
+            fakes.faults.delay(step, 10)
+        else:
+            fakes.faults.hold(step)
+        began = trio.current_time()
+        with trio.move_on_after(1) as scope:
+            await core.create(sample_config(name="db", volumes=("/a", "/b")))
+        assert scope.cancelled_caught
+        assert trio.current_time() - began < 2, "a copy that nobody wants is given up"
+        assert not fakes.leftovers()
+        assert core.statistics() == NONE
+        assert not core.registry.has_name("db")
+
+
+async def test_who_is_cancelled_at_any_moment_leaves_all_or_nothing(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    made = set()
+    async with open_core() as core:
+        for moment in range(40):
+            before = len(core.views())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(core.create, sample_config(name=f"db{moment}", volumes=("/a",)))
+                for _ in range(moment):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+            made.add(len(core.views()) - before)
+            assert len(fakes.records.records) == len(fakes.volumes.placed) == len(core.views())
+            assert not fakes.volumes.staged
+        assert made == {0, 1}, "the moments reach from before the first step to after the last"
+
+
+async def test_undoing_goes_on_past_what_the_disk_refuses(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_core() as core:
+        fakes.faults.fail("volumes.commit", StorageError("disk full"))
+        fakes.faults.fail("records.remove", StorageError("disk broken"))
+        config = sample_config(name="db", volumes=("/a",))
+        with pytest.raises(StorageError, match="disk full"):
+            await core.create(config)
+        assert fakes.leftovers() == [f"record of {config.id}"]
+        assert "could not be undone whole: disk broken" in caplog.text
+        fakes.records.records.clear()
+
+
+async def test_a_name_is_taken_from_the_first_moment_on(
+    fakes: Fakes, open_core: OpenCore, later: Later, clock: MockClock
+) -> None:
+    fakes.faults.delay("rootfs.create", 1)
+    async with open_core() as core:
+        first = later(lambda: core.create(sample_config(name="db")))
+        await wait_all_tasks_blocked()
+        with pytest.raises(Conflict, match='name "/db" is already in use'):
+            await core.create(sample_config(name="db"))
+        with pytest.raises(NotFound):
+            core.get("db")
+        await trio.sleep(2)
+        assert core.get("db") is first.result()
+
+
+async def test_what_cannot_be_made_is_refused_before_anything_is(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    async with open_core() as core:
+        first = await core.create(sample_config(name="first"))
+        calls = len(fakes.faults.calls)
+        for config, kind, reason in (
+            (sample_config(driver="lxc"), InvalidConfig, "unknown driver 'lxc'; known: native"),
+            (sample_config(volumes_from=(VolumesFrom("nosuch"),)), NotFound, "No such container: nosuch"),
+            (sample_config(name="self", volumes_from=(VolumesFrom("self"),)), NotFound, "No such container: self"),
+            (sample_config(name="no name"), InvalidConfig, "Invalid container name"),
+            (first.config, Conflict, "exists already"),
+        ):
+            with pytest.raises(kind, match=reason):
+                await core.create(config)
+        assert len(fakes.faults.calls) == calls
+        assert core.statistics() == {"containers": 1, "volumes": 0} | IDLE
+
+
+@pytest.mark.parametrize("on_exit", OnExit)
+async def test_what_is_being_made_when_the_runtime_closes_is_given_up(
+    fakes: Fakes, later: Later, clock: MockClock, on_exit: OnExit
+) -> None:
+    hold = fakes.faults.hold("volumes.create")
+    async with open_supervisor(fakes.ports(), on_exit=on_exit) as core:
+        pending = [later(lambda: core.create(sample_config(volumes=("/a",)))) for _ in range(5)]
+        await hold.entered.wait()
+    await wait_all_tasks_blocked()
+    assert [type(creation.error) for creation in pending] == [ActorStopped] * 5
+    assert not fakes.leftovers()
+    with pytest.raises(ActorStopped, match="the runtime is closing"):
+        await core.create(sample_config())
+
+
+async def test_a_bug_in_a_store_is_told_as_it_is_and_leaves_nothing(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    async with open_core() as core:
+        fakes.faults.fail("records.create", ValueError("a bug"))
+        with pytest.raises(ValueError, match="a bug"):
+            await core.create(sample_config(volumes=("/a",)))
+        assert not fakes.leftovers()
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", STEPS)
+async def test_where_the_machine_stops_only_a_durable_record_counts(
+    fakes: Fakes, clock: MockClock, step: str, after: bool
+) -> None:
+    fakes.faults.crash(step, after=after)
+    with pytest.raises((Crash, ActorStopped)):
+        async with open_supervisor(fakes.ports()) as core:
+            await core.create(sample_config(volumes=("/a", "/b")))
+    fakes.faults.revive()
+    recorded = {mount.volume for record in fakes.records.load() for mount in record.config.mounts}
+    assert set(fakes.volumes.placed) <= recorded, "no volume takes its place before its container's record"
+    assert recorded <= {*fakes.volumes.placed, *fakes.volumes.staged}, "no record names a volume that is not there"
+    assert {record.state.status for record in fakes.records.load()} <= {Status.CREATED}
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", ["records.save_state", "driver.cleanup", "volumes.remove", "rootfs.remove",
+                                  "records.remove"])  # fmt: skip
+async def test_a_removal_the_machine_stopped_in_is_finished_by_the_next_supervisor(
+    fakes: Fakes, clock: MockClock, step: str, after: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_supervisor(fakes.ports(), on_exit=OnExit.DETACH) as core:
+        actor = await core.create(sample_config(volumes=("/a", "/b")))
+        fakes.faults.crash(step, after=after)
+        with pytest.raises(ActorStopped):
+            await actor.ref.ask(Remove(volumes=True))
+    fakes.faults.revive()
+    async with open_supervisor(fakes.ports(), on_exit=OnExit.DETACH) as core:
+        for record in fakes.records.load():
+            core.adopt(record, None)
+        await wait_all_tasks_blocked()
+        begun = (step, after) != ("records.save_state", False)
+        assert len(core.views()) == (not begun), "what was not begun is as it was"
+        assert not begun or not fakes.leftovers()
