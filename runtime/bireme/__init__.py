@@ -12,8 +12,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bireme import aio, blocking
-    from bireme.engine import Completed, Container, Runtime, open_runtime
-    from bireme.storage import LogEntry
+    from bireme.engine import Completed, Container, LogEntry, Runtime, open_runtime
     from bireme_actors import (
         ActorStopped,
         BiremeError,
@@ -82,7 +81,7 @@ __all__ = [
 _HOMES = {
     "Completed": "bireme.engine",
     "Container": "bireme.engine",
-    "LogEntry": "bireme.storage",
+    "LogEntry": "bireme.engine",
     "Runtime": "bireme.engine",
     "open_runtime": "bireme.engine",
 }

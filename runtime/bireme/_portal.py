@@ -14,8 +14,7 @@ import trio
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from bireme.engine import open_file
-from bireme.images import Image, ImageStore
+from bireme.engine import Image, ImageStore, open_file
 from bireme_actors import BiremeError
 
 T = TypeVar("T")

@@ -22,9 +22,7 @@ from typing import Any, TypeVar, Unpack
 from anyio.from_thread import BlockingPortal
 
 from bireme import _portal, engine
-from bireme.engine import Completed, CreateOptions
-from bireme.images import Image
-from bireme.storage import LogEntry
+from bireme.engine import Completed, CreateOptions, Image, LogEntry
 from bireme_actors import BiremeError, Event, ExitStatus, OnExit, Status, VolumeView, WaitCondition
 
 __all__ = ["Attachment", "Container", "Images", "Runtime", "open_runtime"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bireme.engine._attach import Attachment
+from bireme.engine._background import open_background
 from bireme.engine._container import Completed, Container
 from bireme.engine._events import EventsLost
 from bireme.engine._execs import Exec
@@ -14,6 +15,8 @@ from bireme.engine._request import CreateOptions, parse_network, parse_restart
 from bireme.engine._runtime import Runtime
 from bireme.engine._signals import parse_signal, signal_name
 from bireme.engine._sources import open_file
+from bireme.images import Image, ImageStore, ProgressEvent
+from bireme.storage import LogEntry
 
 __all__ = [
     "API_VERSION",
@@ -24,11 +27,16 @@ __all__ = [
     "CreateOptions",
     "EventsLost",
     "Exec",
+    "Image",
+    "ImageStore",
+    "LogEntry",
+    "ProgressEvent",
     "Runtime",
     "Usage",
     "format_time",
     "mount_json",
     "network_id",
+    "open_background",
     "open_engine",
     "open_file",
     "open_runtime",

@@ -111,12 +111,13 @@ class Connections:
 
     async def _send_away(self, stream: trio.SocketStream) -> None:
         answer = error_response(Refusal(503, f"too many connections: there are {self._most}, all of them at work"))
-        head = f"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: {len(answer.body)}\r\n"
+        kind = "Connection: close\r\nContent-Type: application/json\r\n"
+        head = f"HTTP/1.1 503 Service Unavailable\r\n{kind}Content-Length: {len(answer.body)}\r\n\r\n"
         async with stream:
             if self._leaving < _MOST_LEAVING:
                 self._leaving += 1
                 try:
-                    await _say_and_close(stream, head.encode() + b"Content-Type: application/json\r\n\r\n" + answer.body)
+                    await _say_and_close(stream, head.encode() + answer.body)
                 finally:
                     self._leaving -= 1
 

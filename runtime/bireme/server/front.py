@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 import bireme
-from bireme.engine._background import open_background
+from bireme.engine import open_background
 from bireme.server.connections import Connections, most_connections
 from bireme.server.context import Context, Shutdown
 from bireme.server.errors import Refusal

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from bireme.engine._background import open_background
+from bireme.engine import open_background
 from bireme.server.messages import Raw
 from bireme.server.streams import Encoder, KeyWatch
 from bireme_actors import DriverError

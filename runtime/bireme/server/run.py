@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import trio
 
 from bireme.config import DEFAULT_DRIVER, Settings
-from bireme.engine import open_engine
-from bireme.engine._background import open_background
+from bireme.engine import open_background, open_engine
 from bireme.server.front import Front, open_front
 from bireme_actors import BiremeError, OnExit, StorageError
 

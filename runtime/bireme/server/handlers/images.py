@@ -14,8 +14,7 @@ from bireme.server.times import SECOND, parse_moment, rfc3339
 from bireme_actors import InvalidConfig, NotFound
 
 if TYPE_CHECKING:
-    from bireme.engine import Runtime
-    from bireme.images import Image
+    from bireme.engine import Image, Runtime
 
 _KNOWN_FILTERS = ("before", "dangling", "label", "label!", "reference", "since", "until")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from bireme.engine._background import open_background
+from bireme.engine import open_background
 from bireme.server.context import Context, Handler
 from bireme.server.errors import Refusal, message_of, out_of_scope, status_of
 from bireme.server.messages import TAR, Answer, Request, Streamed, json_bytes
@@ -21,7 +21,7 @@ from bireme.server.routing import Route
 from bireme_actors import BiremeError, ImageNotFound, InvalidConfig, Unsupported
 
 if TYPE_CHECKING:
-    from bireme.images import ProgressEvent
+    from bireme.engine import ProgressEvent
 
 _log = logging.getLogger("bireme.server")
 
