@@ -73,8 +73,8 @@ FLOORS = {
 TRIO_OF_ACTORS = frozenset({
     "BrokenResourceError", "CancelScope", "Cancelled", "ClosedResourceError", "EndOfChannel", "Event", "Lock",
     "MemoryReceiveChannel", "MemorySendChannel", "Nursery", "TaskStatus", "WouldBlock", "current_time",
-    "lowlevel.checkpoint", "lowlevel.enable_ki_protection", "move_on_after", "open_memory_channel", "open_nursery",
-    "sleep", "sleep_forever",
+    "lowlevel.cancel_shielded_checkpoint", "lowlevel.checkpoint", "lowlevel.checkpoint_if_cancelled",
+    "lowlevel.enable_ki_protection", "move_on_after", "open_memory_channel", "open_nursery", "sleep", "sleep_forever",
 })  # fmt: skip
 """No file, process, signal, socket or thread: the actors run on a virtual clock, anywhere."""
 
