@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bireme.storage._log_file import LogEntry
-from bireme.storage.durable import Disk
+from bireme.storage.durable import Disk, open_disk
 from bireme.storage.logs import ContainerLog, JsonLogs, Position
 from bireme.storage.paths import Layout, open_root
 from bireme.storage.records import FileRecords
@@ -27,6 +27,7 @@ __all__ = [
     "Recovered",
     "VolumeDirectories",
     "empty_trash",
+    "open_disk",
     "open_root",
     "recover",
 ]

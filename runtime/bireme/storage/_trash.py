@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from collections.abc import Iterable
 
 import trio
 
 from bireme import _files
+from bireme.storage._errors import translated
 
 _log = logging.getLogger("bireme")
 
@@ -80,6 +82,10 @@ def delete_all(paths: list[str]) -> None:
             _log.warning("cannot delete %s: %s; the next start of the engine tries again", path, error)
 
 
-def entries(directory: str) -> list[str]:
-    """Paths of what lies in a trash directory."""
-    return [os.path.join(directory, name) for name in os.listdir(directory)]
+def leftovers(directories: Iterable[str]) -> list[str]:
+    """Paths of what lies in trash directories. Raises StorageError."""
+    found: list[str] = []
+    for directory in directories:
+        with translated(f"read {directory}"):
+            found += [os.path.join(directory, name) for name in os.listdir(directory)]
+    return found

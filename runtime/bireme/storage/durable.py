@@ -14,7 +14,8 @@ raises is its own task's alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import GeneratorType
@@ -24,7 +25,8 @@ import trio
 
 from bireme import _files
 from bireme import _syscalls as sys_
-from bireme.storage._trash import Trash
+from bireme.storage._trash import Trash, leftovers
+from bireme.storage.paths import Layout
 from bireme_actors import StorageError
 
 T = TypeVar("T")
@@ -32,6 +34,9 @@ P = ParamSpec("P")
 
 LANES = 3
 """Passes that may be under way at once."""
+
+CLOSE_SECONDS = 10.0
+"""The longest that leaving ``open_disk`` waits for what is being deleted."""
 
 _SHARED_FROM = 4
 _LITTLE = 16 << 20
@@ -164,6 +169,22 @@ class Disk:
             for job in jobs:
                 job.wake.set()
             self._appoint_next()
+
+
+@asynccontextmanager
+async def open_disk(layout: Layout) -> AsyncIterator[Disk]:
+    """A disk for the length of the block, which deletes on the side what earlier engines threw away.
+
+    Leaving waits until everything thrown away is deleted, but not for long: the next engine goes on with the rest.
+    """
+    disk = Disk()
+    for thrown in await trio.to_thread.run_sync(leftovers, layout.trash):
+        disk.trash.delete(thrown)
+    try:
+        yield disk
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+            await disk.trash.wait_empty()
 
 
 def perform(work: Callable[P, Steps[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:

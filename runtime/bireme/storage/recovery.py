@@ -13,7 +13,7 @@ a staged volume that a record owns             put in its place
 any other staged volume                        deleted; kept while a damaged record could be its owner
 a record that cannot be read                   reported, left as it is, and everything of its container
 the state ``removing``                         handed to the engine, which removes the container again
-what lies in the trash                         deleted (``empty_trash``, which may take long)
+what lies in the trash                         deleted: on the side (``open_disk``), or by ``empty_trash``
 =============================================  =============================================================
 """
 
@@ -77,10 +77,7 @@ def recover(layout: Layout) -> Recovered:
 
 def empty_trash(layout: Layout) -> None:
     """Delete what earlier engines threw away and had not deleted yet. Blocks for as long as that takes."""
-    for directory in layout.trash:
-        with translated(f"read {directory}"):
-            thrown = _trash.entries(directory)
-        _trash.delete_all(thrown)
+    _trash.delete_all(_trash.leftovers(layout.trash))
 
 
 def _settle_record(layout: Layout, container: ContainerId) -> None:

@@ -13,7 +13,7 @@ import trio.testing
 
 from bireme import _files
 from bireme import _syscalls as sys_
-from bireme.storage import Disk, durable
+from bireme.storage import Disk, Layout, durable, open_disk
 from bireme.storage.durable import Flush, Steps, perform
 from bireme_actors import StorageError
 
@@ -221,6 +221,30 @@ async def test_without_a_thread_each_is_told_and_nothing_hangs(monkeypatch: pyte
     assert len(failures) == 2
     assert "can't start new thread" in failures[0]
     assert await disk.run(int) == 0
+
+
+async def test_what_was_thrown_away_is_deleted_while_the_disk_is_open_or_before_it_is_closed(layout: Layout) -> None:
+    for directory in layout.trash:
+        os.makedirs(f"{directory}/left/by/an/earlier/engine")
+    async with open_disk(layout) as disk:
+        os.mkdir(f"{layout.trash[0]}/thrown")
+        disk.trash.delete(f"{layout.trash[0]}/thrown")
+    assert [os.listdir(directory) for directory in layout.trash] == [[], []]
+
+
+async def test_closing_does_not_wait_for_ever(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    forever = threading.Event()
+    monkeypatch.setattr(_files, "remove_tree", lambda path: forever.wait(30))
+    monkeypatch.setattr(durable, "CLOSE_SECONDS", 0.0)
+    os.mkdir(f"{layout.trash[0]}/large")
+    try:
+        async with open_disk(layout):
+            pass
+        assert os.listdir(layout.trash[0]) == ["large"]
+    finally:
+        forever.set()
 
 
 def test_one_job_can_be_done_here_and_now(flushes: list[str]) -> None:
