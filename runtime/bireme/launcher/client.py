@@ -195,17 +195,16 @@ class Launcher:
         except trio.Cancelled:
             with _shield(ABORT_SECONDS):
                 await self._undo(ask)
+            ask.wanted = ask.done.is_set()
             raise
         return ask.outcome()
 
     async def _undo(self, ask: Ask) -> None:
-        """Abort, and wait until nothing is left. Cancelled: goes on as soon as the launcher answers."""
-        ask.wanted = ask.done.is_set()
+        """Abort, and wait until nothing is left."""
         try:
             if not ask.done.is_set():
                 await self._ask("abort", {"id": ask.number})
             await ask.done.wait()
-            ask.wanted = True
             if isinstance(ask.result, Launched):
                 await self._unlaunch(ask.container, ask.result, ask.operation)
         except DriverError:
