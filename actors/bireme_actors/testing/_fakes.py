@@ -56,7 +56,7 @@ class FakeDriver:
 
     async def adopt(self, config: ContainerConfig) -> FakeProcess | None:
         """See ``ContainerDriver.adopt``."""
-        return await self._faults.perform("driver.adopt", config.id, lambda: self.processes.get(config.id))
+        return await self._faults.perform("driver.adopt", config.id, lambda: self._adopt(config))
 
     async def cleanup(self, config: ContainerConfig) -> None:
         """See ``ContainerDriver.cleanup``."""
@@ -65,6 +65,12 @@ class FakeDriver:
     def lose_all(self) -> None:
         """The host has been restarted: nothing runs, and how it ended nobody knows."""
         self.processes.clear()
+
+    def _adopt(self, config: ContainerConfig) -> FakeProcess | None:
+        process = self.processes.get(config.id)
+        if process is not None:
+            process.hand_over()
+        return process
 
     def _start(self, config: ContainerConfig) -> FakeProcess:
         if self.refuse(config):

@@ -50,6 +50,12 @@ class FakeSource:
         self._ended = True
         self._news.set()
 
+    def reopened(self) -> FakeSource:
+        """Another end of the same pipe, with what has not been read."""
+        other = FakeSource()
+        other.ends_at, other._data, other._ended = self.ends_at, self._data, self._ended
+        return other
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         await trio.lowlevel.checkpoint()
         while not self._data and not self._ended and not self._closed:
@@ -171,6 +177,12 @@ class FakeProcess:
         self.output.ends_at = self.errors.ends_at = self._ends_at
         if not seconds:
             self.exit(code)
+
+    def hand_over(self) -> None:
+        """Another engine gets its output from now on, through ends of its own."""
+        self.output, self.errors = self.output.reopened(), self.errors.reopened()
+        self.stdout = self.output
+        self.stderr = None if self.spec.tty else self.errors
 
     # The port.
 
