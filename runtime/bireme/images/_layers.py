@@ -166,12 +166,19 @@ def _sync(staged: str) -> None:
         if len(files) > _SYNCED_ONE_BY_ONE:
             _sync_file_system(staged)
             return
-    for path in (*files, *reversed(directories)):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    try:
+        for path in (*files, *reversed(directories)):
+            _sync_one(path)
+    except PermissionError:  # without root, a file that its own mode hides
+        _sync_file_system(staged)
+
+
+def _sync_one(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _sync_file_system(path: str) -> None:

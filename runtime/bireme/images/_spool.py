@@ -14,7 +14,8 @@ import secrets
 from bireme._files import write_all
 from bireme.images._faults import storage_faults
 from bireme.images._streams import FromFile
-from bireme.images._tar import Archive, Entry, Stream
+from bireme.images._tar import Archive, Stream
+from bireme.images._tar_headers import Entry
 from bireme_actors import InvalidConfig
 
 _MOST_MEMBERS = 1 << 16

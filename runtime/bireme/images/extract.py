@@ -23,7 +23,8 @@ from bireme.images import _tree
 from bireme.images._faults import member_fault, storage_faults
 from bireme.images._recipe import RecipeWriter, Replaced
 from bireme.images._streams import Hashed
-from bireme.images._tar import Archive, Entry, Stream
+from bireme.images._tar import Archive, Stream
+from bireme.images._tar_headers import Entry
 from bireme_actors import InvalidConfig
 
 _WHITEOUT = ".wh."

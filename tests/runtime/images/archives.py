@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -195,3 +197,14 @@ def everything_below(path: Path) -> list[str]:
 def leftovers(directory: Path) -> list[str]:
     """What a store of no image may not hold."""
     return [path for path in everything_below(directory) if path not in ("configs", "layers", "staging", "index.json")]
+
+
+def run_child(script: str, *arguments: str) -> Any:
+    """Run a script in a process of its own, with this project to import; the JSON that it prints."""
+    root = Path(__file__).parents[3]
+    path = ":".join(str(root / name) for name in ("actors", "runtime", ""))
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": path}
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -6,12 +6,11 @@ next start must find either what was before or what was wanted. For every n.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.runtime.images.archives import run_child
 
 _CHILD = """
 import json, os, shutil, sys
@@ -111,17 +110,4 @@ for last in range(1, 2000):
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("verb", "least"), [("import", 25), ("load", 25), ("remove", 10)])
 def test_killed_at_each_step(tmp_path: Path, verb: str, least: int) -> None:
-    root = Path(__file__).parents[3]
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": ":".join(str(root / name) for name in ("actors", "runtime", "")),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(tmp_path), verb],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["steps"] > least
+    assert run_child(_CHILD, str(tmp_path), verb)["steps"] > least

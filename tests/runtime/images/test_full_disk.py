@@ -5,12 +5,11 @@ The disk is a small tmpfs in a mount namespace of a child process of its own.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.runtime.images.archives import run_child
 
 _CHILD = """
 import gzip, json, os, sys
@@ -56,15 +55,7 @@ trio.run(main)
 
 @pytest.mark.root
 def test_nothing_is_left_and_the_error_says_why(tmp_path: Path) -> None:
-    root = Path(__file__).parents[3]
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": ":".join(str(root / name) for name in ("actors", "runtime", "")),
-    }
-    command = [sys.executable, "-c", _CHILD, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = run_child(_CHILD, str(tmp_path))
     assert set(told) == {"a bomb", "many files", "a big archive", "a big layer"}
     assert all("No space left on device" in text and "\n" not in text for text in told.values())
     assert "'zeros'" in told["a bomb"]

@@ -7,7 +7,8 @@ import tarfile
 
 import pytest
 
-from bireme.images._tar import Archive, Entry
+from bireme.images._tar import Archive
+from bireme.images._tar_headers import Entry
 from bireme_actors import InvalidConfig
 from tests.runtime.images.archives import file, hard_link, symlink, tar
 
