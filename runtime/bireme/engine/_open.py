@@ -25,7 +25,7 @@ from bireme.engine._parts import Parts
 from bireme.engine._runtime import Runtime
 from bireme.images import open_images
 from bireme.launcher.client import open_launcher
-from bireme.storage import FileRecords, JsonLogs, OverlayRootfs, VolumeDirectories, open_root, recover
+from bireme.storage import FileRecords, JsonLogs, OverlayRootfs, VolumeDirectories, open_disk, open_root, recover
 from bireme_actors import (
     BiremeError,
     ContainerRecord,
@@ -90,10 +90,13 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
     with open_root(settings.root) as layout:
         found = await trio.to_thread.run_sync(recover, layout)
         images = await trio.to_thread.run_sync(open_images, layout)
-        async with open_launcher(settings.root, settings.run_dir, detached=detached) as launcher:
-            records, logs, events = FileRecords(layout), JsonLogs(layout), EventBus()
-            roots = OverlayRootfs(layout, images.layers)
-            volumes = VolumeDirectories(layout, ArchiveContent(launcher, roots))
+        async with (
+            open_disk(layout) as disk,
+            open_launcher(settings.root, settings.run_dir, detached=detached) as launcher,
+        ):
+            records, logs, events = FileRecords(layout, disk), JsonLogs(layout), EventBus()
+            roots = OverlayRootfs(layout, images.layers, disk)
+            volumes = VolumeDirectories(layout, ArchiveContent(launcher, roots), disk)
             native = await open_native(launcher, roots, layout.cache)
             ports = Ports({"native": native}, volumes, roots, records, logs, events, time.time_ns)
             async with open_background() as services, open_supervisor(ports, on_exit=on_exit) as supervisor:
