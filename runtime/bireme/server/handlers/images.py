@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bireme.server.context import Context, Handler
@@ -122,16 +124,21 @@ async def list_images(context: Context, request: Request) -> Answer:
         and all(image.created > moment for moment in since)
         and _fits(image, filters)
     ]
-    return as_json([summary(image, request.version) for image in found])
+    listed = [summary(image, request.version) for image in found]
+    for entry in listed:
+        entry["RepoTags"] = _fitting_names(entry["RepoTags"], filters)
+    return as_json(listed)
 
 
 def _fits(image: Image, filters: Filters) -> bool:
     dangling = not image.references
-    return (
-        filters.flag("dangling", dangling) == dangling
-        and filters.labels_fit(image.config.labels)
-        and filters.fits("reference", lambda value: any(_reference_fits(value, name) for name in image.references))
-    )
+    named = "reference" not in filters or bool(_fitting_names(image.references, filters))
+    return filters.flag("dangling", dangling) == dangling and filters.labels_fit(image.config.labels) and named
+
+
+def _fitting_names(names: Sequence[str], filters: Filters) -> list[str]:
+    """Of several names only those asked for are shown, as Docker does."""
+    return [name for name in names if filters.fits("reference", partial(_reference_fits, name=name))]
 
 
 def _reference_fits(pattern: str, name: str) -> bool:

@@ -1,0 +1,165 @@
+"""The recorded exchanges, byte by byte, with a real engine."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import socket
+import tarfile
+
+import pytest
+
+from tests.runtime.server.served import Engine, frames
+
+pytestmark = pytest.mark.root
+
+
+def create(engine: Engine, command: list[str], **fields: object) -> str:
+    status, answer = engine.ask("POST", "/containers/create", {"Image": "busybox", "Cmd": command, **fields})
+    assert (status, answer["Warnings"]) == (201, [])
+    return str(answer["Id"])
+
+
+def post(engine: Engine, target: str, *headers: str, body: bytes = b"") -> tuple[socket.socket, bytes]:
+    """Send by hand; the connection, and the answer's head with what came along."""
+    sock = engine.connect()
+    lines = (f"POST /v1.41{target} HTTP/1.1", "Host: docker", f"Content-Length: {len(body)}", *headers, "", "")
+    sock.sendall("\r\n".join(lines).encode() + body)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += sock.recv(1)
+    return sock, head
+
+
+def rest(sock: socket.socket) -> bytes:
+    data = b"".join(iter(lambda: sock.recv(65536), b""))
+    sock.close()
+    return data
+
+
+def test_run_in_the_foreground(engine: Engine) -> None:
+    container = create(engine, ["sh", "-c", "echo hi; echo err >&2; exit 3"])
+    upgrade = ("Connection: Upgrade", "Upgrade: tcp")
+    streams, head = post(engine, f"/containers/{container}/attach?stderr=1&stdout=1&stream=1", *upgrade)
+    assert head.startswith(b"HTTP/1.1 101 UPGRADED\r\n")
+    streams.shutdown(socket.SHUT_WR)
+    waiting, head = post(engine, f"/containers/{container}/wait?condition=next-exit")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert engine.ask("POST", f"/containers/{container}/start") == (204, b"")
+    assert sorted(frames(rest(streams))) == [(1, b"hi\n"), (2, b"err\n")]
+    assert waiting.recv(1000).startswith(b'1e\r\n{"Error":null,"StatusCode":3}\n\r\n')
+    waiting.close()
+    assert engine.ask("POST", f"/containers/{container}/start")[0] == 204
+    assert engine.ask("POST", f"/containers/{container}/wait")[1] == {"Error": None, "StatusCode": 3}
+    assert engine.ask("DELETE", f"/containers/{container}") == (204, b"")
+    assert engine.ask("DELETE", f"/containers/{container}") == (404, {"message": f"No such container: {container}"})
+
+
+def test_waiting_for_a_removal_outlives_the_container(engine: Engine) -> None:
+    container = create(engine, ["true"], HostConfig={"AutoRemove": True})
+    waiting, _ = post(engine, f"/containers/{container}/wait?condition=removed", "Connection: close")
+    assert engine.ask("POST", f"/containers/{container}/start")[0] == 204
+    assert b'"StatusCode":0' in rest(waiting)
+    assert engine.ask("GET", f"/containers/{container}/json")[0] == 404
+
+
+def test_the_end_of_input_is_passed_on_and_output_goes_on(engine: Engine) -> None:
+    body = {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True, "HostConfig": {"AutoRemove": True}}
+    container = create(engine, ["sh", "-c", "cat; echo end"], **body)
+    streams, _ = post(engine, f"/containers/{container}/attach?stdin=1&stdout=1&stderr=1&stream=1", "Upgrade: tcp")
+    engine.ask("POST", f"/containers/{container}/start")
+    streams.sendall(b"abc")
+    streams.shutdown(socket.SHUT_WR)
+    assert b"".join(data for _, data in frames(rest(streams))) == b"abcend\n"
+
+
+def test_states_that_forbid(engine: Engine) -> None:
+    container = create(engine, ["sleep", "1000"])
+    assert engine.ask("POST", f"/containers/{container}/stop") == (304, b"")
+    assert engine.ask("POST", f"/containers/{container}/kill")[0] == 409
+    assert engine.ask("POST", f"/containers/{container}/exec", {"Cmd": ["true"]})[0] == 409
+    assert engine.ask("POST", f"/containers/{container}/resize?h=1&w=1")[0] == 409
+    assert engine.ask("POST", f"/containers/{container}/start")[0] == 204
+    assert engine.ask("POST", f"/containers/{container}/start") == (304, b"")
+    assert engine.ask("POST", f"/containers/{container}/unpause")[0] == 409
+    assert engine.ask("DELETE", f"/containers/{container}")[0] == 409
+    assert engine.ask("POST", f"/containers/{container}/wait?condition=nosuch")[0] == 400
+    assert engine.ask("POST", f"/containers/{container}/kill?signal=NOSUCH")[0] == 400
+    assert engine.ask("POST", f"/containers/{container}/stop?t=0")[0] == 204
+    assert engine.ask("DELETE", f"/containers/{container}")[0] == 204
+
+
+def test_exec_over_the_wire(engine: Engine) -> None:
+    container = create(engine, ["sleep", "1000"])
+    engine.ask("POST", f"/containers/{container}/start")
+    made = {"AttachStdout": True, "AttachStderr": True, "Cmd": ["sh", "-c", "echo x; exit 5"]}
+    status, answer = engine.ask("POST", f"/containers/{container}/exec", made)
+    assert status == 201
+    json_kind = "Content-Type: application/json"
+    upgrade = ("Connection: Upgrade", "Upgrade: tcp", json_kind)
+    streams, head = post(engine, f"/exec/{answer['Id']}/start", *upgrade, body=b"{}")
+    assert head.startswith(b"HTTP/1.1 101 UPGRADED\r\n")
+    assert frames(rest(streams)) == [(1, b"x\n")]
+    found = engine.ask("GET", f"/exec/{answer['Id']}/json")[1]
+    assert (found["Running"], found["ExitCode"], found["ContainerID"]) == (False, 5, container)
+    assert engine.ask("POST", f"/exec/{answer['Id']}/start", {})[0] == 409
+    assert engine.ask("GET", "/exec/nosuch/json")[0] == 404
+    engine.ask("DELETE", f"/containers/{container}?force=1")
+
+
+def test_compressed_archives_go_in(engine: Engine) -> None:
+    container = create(engine, ["cat", "/tmp/file"])
+    with io.BytesIO() as buffer:
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            member = tarfile.TarInfo("file")
+            member.size = 7
+            tar.addfile(member, io.BytesIO(b"content"))
+        archive = buffer.getvalue()
+    target = f"/containers/{container}/archive?path=/tmp"
+    assert engine.ask("PUT", target, gzip.compress(archive), "application/x-tar")[0] == 200
+    status, packed = engine.ask("GET", f"/containers/{container}/archive?path=/tmp/file")
+    assert status == 200
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        found = tar.extractfile("file")
+        assert found is not None
+        assert found.read() == b"content"
+    assert engine.ask("PUT", target, b"no tar at all" * 100, "application/x-tar")[0] == 400
+    assert engine.ask("PUT", f"/containers/{container}/archive?path=/nosuch", archive, "application/x-tar")[0] == 404
+    assert engine.ask("GET", f"/containers/{container}/archive?path=/nosuch")[0] == 404
+    engine.ask("DELETE", f"/containers/{container}")
+
+
+def test_what_was_asked_for_is_what_inspect_shows(engine: Engine) -> None:
+    host = {"PortBindings": {}, "LogConfig": {"Type": "json-file", "Config": {}}, "CpuPeriod": 10000, "CpuQuota": 5000}
+    exposed: dict[str, object] = {"80/tcp": {}}
+    container = create(engine, ["true"], ExposedPorts=exposed, AttachStdout=True, HostConfig=host, Domainname="d")
+    found = engine.ask("GET", f"/containers/{container}/json?size=1")[1]
+    assert (found["Config"]["ExposedPorts"], found["Config"]["AttachStdout"]) == (exposed, True)
+    assert (found["HostConfig"]["CpuQuota"], found["Config"]["Domainname"]) == (5000, "d")
+    assert found["SizeRootFs"] > found["SizeRw"] >= 0
+    engine.ask("DELETE", f"/containers/{container}")
+
+
+def test_listing_with_filters(engine: Engine) -> None:
+    containers = [create(engine, ["true"], Labels={"n": str(number)}) for number in range(3)]
+
+    def listed(query: str = "", **filters: list[str]) -> list[str]:
+        answer = engine.ask("GET", f"/containers/json?{query}&filters={json.dumps(filters).replace(' ', '')}")[1]
+        return [entry["Id"] for entry in answer]
+
+    assert listed("all=1") == containers[::-1]
+    assert listed() == []
+    assert listed("limit=2") == containers[:0:-1]
+    assert listed("all=1", label=["n=1"]) == [containers[1]]
+    assert listed("all=1", before=[containers[1]]) == [containers[0]]
+    assert listed("all=1", since=[containers[1]]) == [containers[2]]
+    assert listed(status=["created"]) == containers[::-1]
+    assert listed("all=1", ancestor=["busybox"]) == containers[::-1]
+    assert listed("all=1", ancestor=["nosuch"]) == []
+    assert listed("all=1", id=[containers[0][:12]]) == [containers[0]]
+    assert engine.ask("GET", '/containers/json?filters={"status":["nosuch"]}')[0] == 400
+    removed = engine.ask("POST", '/containers/prune?filters={"label":["n=1"]}')[1]
+    assert removed["ContainersDeleted"] == [containers[1]]
+    removed = engine.ask("POST", "/containers/prune")[1]
+    assert set(removed["ContainersDeleted"]) == {containers[0], containers[2]}
