@@ -25,7 +25,8 @@ _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/
 
 _HOOKS = (
     'rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/var/log/dpkg.log',
-    'rm -f "$1"/var/log/postgresql/* "$1"/run/postgresql/*',
+    'rm -rf "$1"/var/log/postgresql/* "$1"/run/postgresql',
+    'chroot "$1" install -d -o postgres -g postgres -m 2775 /run/postgresql',
     'chroot "$1" install -d -o postgres -g postgres -m 0700 /backup',
 )
 

@@ -37,9 +37,9 @@ def on_disk(bireme: Cli) -> set[str]:
 
 
 def check(done: Done, status: int, *parts: str) -> None:
-    """One line, and in it what has to be said."""
+    """One line, and in it what has to be said; Docker's pointer to the help and its sum at the end may follow."""
     assert (done.status, done.out) == (status, ""), done
-    lines = [line for line in done.err.splitlines() if line]
+    lines = [line for line in done.err.splitlines() if not line.startswith(("See 'bireme ", "Error: failed to "))]
     assert len(lines) == 1, done.err
     for part in parts:
         assert part in lines[0]
@@ -55,14 +55,14 @@ def check(done: Done, status: int, *parts: str) -> None:
         ("rel/path", ("rel/path", "absolute")),
         ("./path", ("./path", "absolute")),
         ("", ("empty",)),
-        ("/", ("'/'",)),
-        ("//", ("/",)),
-        ("/a/../..", ("/a/../..",)),
-        ("/../etc/..", ("/../etc/..",)),
+        ("/", ('"/"', "root")),
+        ("//", ('"//"', "root")),
+        ("/a/../..", ("/a/../..", "leaves")),
+        ("/../etc/..", ("/../etc/..", "leaves")),
     ],
 )
 def test_a_volume_path_that_cannot_be(bireme: Cli, verb: str, volume: str, parts: tuple[str, ...]) -> None:
-    check(bireme(verb, "-v", volume, "s-base", "true"), 125 if verb == "run" else 1, *parts)
+    check(bireme(verb, "-v", volume, "s-base", "true"), 125, *parts)
 
 
 def test_a_nul_in_a_path_as_only_the_api_can_send_it(bireme: Cli) -> None:
@@ -117,7 +117,7 @@ def test_a_prefix_that_fits_two(bireme: Cli) -> None:
     for _ in range(17):
         container = bireme.ok("create", "s-base", "true")
         if container[0] in made:
-            check(bireme("start", container[0]), 1, container[0], "Multiple")
+            check(bireme("start", container[0]), 1, f"'{container[0]}'", "ambiguous")
             return
         made[container[0]] = container
     pytest.fail("seventeen identifiers, and no two begin alike")

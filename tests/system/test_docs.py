@@ -38,10 +38,14 @@ def environ(directory: Path) -> dict[str, str]:
 
 
 def execute(command: list[str], directory: Path, timeout: int = 55) -> str:
-    done = subprocess.run(
-        command, env=environ(directory), cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=timeout, check=False,
-    )  # fmt: skip
+    variables = environ(directory)
+    try:
+        done = subprocess.run(
+            command, env=variables, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+    finally:
+        subprocess.run(["bireme", "shutdown"], env=variables, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -59,7 +63,7 @@ def test_the_demo_shows_the_three_uses_and_leaves_nothing(tmp_path: Path) -> Non
     [
         ("ten_lines.py", r"0 b'one row\n' from /\S+/volumes/[0-9a-f]{64}"),
         ("blocking.py", r"0 b'HELLO\n'"),
-        ("under_asyncio.py", r"[0, 1, 2]"),
+        ("under_asyncio.py", r"0 1 2"),
     ],
 )
 def test_a_program_runs_and_stands_in_the_readme(tmp_path: Path, name: str, says: str) -> None:
