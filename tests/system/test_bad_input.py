@@ -80,7 +80,7 @@ def test_a_nul_in_a_path_as_only_the_api_can_send_it(bireme: Cli) -> None:
     ("words", "status", "parts"),
     [
         (("run", "--pull", "never", "nosuch:1", "true"), 125, ("No such image: nosuch:1",)),
-        (("run", "Up/Case", "true"), 125, ("Up/Case",)),
+        (("run", "up/Case", "true"), 125, ("up/Case", "lowercase")),
         (("run", "s-base:", "true"), 125, ("s-base:",)),
         (("run", "--volumes-from", "nosuch", "s-base", "true"), 125, ("No such container: nosuch",)),
         (("run", "--name", "self", "--volumes-from", "self", "s-base", "true"), 125, ("No such container: self",)),

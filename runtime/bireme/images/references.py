@@ -87,7 +87,7 @@ def parse(text: str) -> Reference:
         raise InvalidConfig(f"invalid reference format: repository name ({repository}) must be lowercase")
     match = _REFERENCE.fullmatch(f"{domain}/{remainder}")
     if match is None or match["domain"] is None:
-        raise InvalidConfig("invalid reference format")
+        raise InvalidConfig(f"invalid reference format: {text!r} is not name[:tag][@digest]")
     return _checked(Reference(match["domain"], match["path"], match["tag"] or "", match["digest"] or ""))
 
 
