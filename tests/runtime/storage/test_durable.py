@@ -41,7 +41,7 @@ def flushes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(os, "fsync", lambda fd: done.append("file"))
     monkeypatch.setattr(_files, "sync_directory", lambda path: done.append(path))
     monkeypatch.setattr(sys_, "syncfs", lambda fd: done.append("everything"))
-    monkeypatch.setattr(durable, "_unwritten", lambda: 0)
+    monkeypatch.setattr(durable, "_unwritten", lambda: 1 << 40)
     return done
 
 
@@ -107,16 +107,43 @@ async def test_flushes_of_one_pass_are_made_together(flushes: list[str]) -> None
     assert await disk.run(job, "c") == "c"
 
 
-async def test_many_share_one_flush_of_the_file_system(flushes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_little_is_unwritten_all_share_one_flush_of_the_file_system(
+    flushes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def job() -> Steps[None]:
         yield Flush(0, ("d",))
 
     await _run_all(Disk(), *[(job,)] * 64)
-    assert flushes == ["everything"]
-    flushes.clear()
-    monkeypatch.setattr(durable, "_unwritten", lambda: 1 << 30)
-    await _run_all(Disk(), *[(job,)] * 64)
     assert flushes == ["file"] * 64 + ["d"]
+    flushes.clear()
+    monkeypatch.setattr(durable, "_unwritten", lambda: 0)
+    await _run_all(Disk(), *[(job,)] * 64)
+    assert flushes == ["everything"]
+
+
+async def test_a_failed_flush_of_the_file_system_fails_all_who_share_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys_, "syncfs", fail)
+    monkeypatch.setattr(durable, "_unwritten", lambda: 0)
+    failed: list[int] = []
+
+    def job() -> Steps[None]:
+        yield Flush(0)
+
+    async def ask(number: int) -> None:
+        with pytest.raises(OSError, match="Input/output error"):
+            await disk.run(job)
+        failed.append(number)
+
+    disk = Disk()
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(ask, number)
+    assert sorted(failed) == [0, 1, 2]
 
 
 def test_what_the_system_has_not_written_can_be_told() -> None:
@@ -124,6 +151,7 @@ def test_what_the_system_has_not_written_can_be_told() -> None:
 
 
 async def test_a_failed_flush_fails_whom_it_concerns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(durable, "_unwritten", lambda: 1 << 40)
     undone: list[str] = []
 
     def job(name: str, directory: str) -> Steps[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bireme import _files
+from bireme import _syscalls as sys_
 from bireme.storage import Disk, FileRecords, Layout, _format, durable
 from bireme_actors import (
     ContainerConfig,
@@ -108,8 +110,8 @@ def _calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     calls: list[tuple[str, str]] = []
     names: dict[int, str] = {}
 
-    def wrap(name: str) -> None:
-        real = getattr(os, name)
+    def wrap(module: ModuleType, name: str) -> None:
+        real = getattr(module, name)
 
         def call(first: Any, *arguments: Any, **options: Any) -> Any:
             path = names.get(first, "") if isinstance(first, int) else os.path.basename(first)
@@ -119,33 +121,41 @@ def _calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
                 names[result] = path
             return result
 
-        monkeypatch.setattr(os, name, call)
+        monkeypatch.setattr(module, name, call)
 
     for name in ("open", "write", "fsync", "rename"):
-        wrap(name)
+        wrap(os, name)
+    wrap(sys_, "syncfs")
     return calls
 
 
-async def test_a_record_is_on_disk_before_it_is_answered(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("unwritten", [0, 1 << 40])
+async def test_a_record_is_on_disk_before_it_is_answered(
+    stores: Stores, unwritten: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the one way or the other."""
     config = config_with_volumes("/a")
     await stores.rootfs.create(config)
     calls = _calls(monkeypatch)
+    monkeypatch.setattr(durable, "_unwritten", lambda: unwritten)
     await stores.records.create(config)
-    flushed = [path for call, path in calls if call == "fsync"]
-    assert flushed == ["config.json.new", config.id, "containers"]
-    assert calls.index(("write", "config.json.new")) < calls.index(("fsync", "config.json.new"))
-    assert calls.index(("fsync", "containers")) < calls.index(("rename", "config.json.new"))
+    flushed = [path for call, path in calls if call in ("fsync", "syncfs")]
+    assert flushed == (["config.json.new", config.id, "containers"] if unwritten else ["config.json.new"])
+    flushes = [number for number, (call, _) in enumerate(calls) if call in ("fsync", "syncfs")]
+    assert calls.index(("write", "config.json.new")) < flushes[0]
+    assert flushes[-1] < calls.index(("rename", "config.json.new"))
 
 
 async def test_a_single_create_costs_one_hop_and_few_calls(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_with_volumes("/a")
     await stores.rootfs.create(config)
     await stores.volumes.create(config.mounts[0].volume, config, "/a")
+    monkeypatch.setattr(durable, "_unwritten", lambda: 0)
     calls, passes = _calls(monkeypatch), stores.disk.passes
     await stores.records.create(config)
     await stores.volumes.commit(config.mounts[0].volume)
     assert stores.disk.passes == passes + 1
-    assert len(calls) <= 9, calls
+    assert len(calls) <= 6, calls
     assert [path for path, _ in stores.volumes.list()] == [config.mounts[0].volume]
 
 
@@ -157,7 +167,7 @@ async def test_many_creates_share_passes_and_flushes(stores: Stores, monkeypatch
         for config in configs:
             nursery.start_soon(stores.create, config)
     assert stores.disk.passes <= 3 * durable.LANES + 3
-    assert len([call for call, _ in calls if call == "fsync"]) < len(configs)
+    assert len([call for call, _ in calls if call in ("fsync", "syncfs")]) <= stores.disk.passes
     assert {record.config.id for record in FileRecords(stores.layout).load()} == {config.id for config in configs}
 
 
@@ -230,6 +240,7 @@ async def test_what_cannot_be_written_leaves_nothing_and_says_so(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
+        patch.setattr(durable, "_unwritten", lambda: 1 << 40)
         patch.setattr(os, call, fail)
         wanted = f"cannot write the record of container {config.id}: No space left on device; free some space"
         with pytest.raises(StorageError, match=wanted):
