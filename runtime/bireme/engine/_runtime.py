@@ -19,6 +19,7 @@ from bireme.engine._execs import Exec
 from bireme.engine._names import new_name
 from bireme.engine._parts import Parts
 from bireme.engine._request import CreateOptions, build_config
+from bireme.engine._users import ImageUsers
 from bireme.images import ImageStore
 from bireme_actors import (
     BiremeError,
@@ -45,6 +46,7 @@ class Runtime:
         """``ephemeral``: what is made here is removed with the runtime, if need be by the next one."""
         self._parts = parts
         self._ephemeral = ephemeral
+        self._users = ImageUsers(parts.supervisor)
 
     def __repr__(self) -> str:
         return f"<Runtime {self.settings.root}: {self._parts.supervisor.statistics()}>"
@@ -72,7 +74,8 @@ class Runtime:
         container = ContainerId(new_id())
         name = (options.get("name") or "").removeprefix("/") or new_name(self._parts.supervisor.registry.has_name)
         config = build_config(container, name, found, image, command, options, self.settings.driver)
-        return self._handle(await self._parts.supervisor.create(replace(config, ephemeral=self._ephemeral)))
+        with self._users.making(found.id, container):
+            return self._handle(await self._parts.supervisor.create(replace(config, ephemeral=self._ephemeral)))
 
     async def run(
         self,
@@ -223,6 +226,21 @@ class Runtime:
                     continue
                 removed.append((container.id, size))
         return removed
+
+    # Images.
+
+    async def remove_image(self, ref: str, *, force: bool = False) -> tuple[tuple[str, str], ...]:
+        """Take a name away, and the image with its last one: ``("Untagged" | "Deleted", what)``, as Docker's ``rmi``.
+
+        Raises ImageNotFound, Conflict while a container uses it (``force``: while one runs), StorageError.
+        """
+        running = ImageUsers(self._parts.supervisor, running=True)
+        return await self.images.remove(ref, force=force, used_by=self._users, running=running)
+
+    async def prune_images(self, *, dangling_only: bool = True) -> tuple[builtins.list[tuple[str, str]], int]:
+        """Remove images without a name, or all that no container uses: what went, and the bytes that it had."""
+        removed, size = await self.images.prune(dangling_only=dangling_only, used=self._users)
+        return [*removed], size
 
     # About the engine.
 

@@ -16,7 +16,7 @@ from bireme.server.times import SECOND, parse_moment, rfc3339
 from bireme_actors import InvalidConfig, NotFound
 
 if TYPE_CHECKING:
-    from bireme.engine import Image, Runtime
+    from bireme.engine import Image
 
 _KNOWN_FILTERS = ("before", "dangling", "label", "label!", "reference", "since", "until")
 
@@ -169,22 +169,8 @@ async def tag(context: Context, request: Request) -> Answer:
 
 async def remove(context: Context, request: Request) -> Answer:
     """``DELETE /images/{name}``."""
-    query = request.query
-    removed = await context.runtime.images.remove(
-        request["name"],
-        force=query.flag("force"),
-        prune=not query.flag("noprune"),
-        used_by=used_images(context.runtime),
-    )
+    removed = await context.runtime.remove_image(request["name"], force=request.query.flag("force"))
     return as_json([{what: name} for what, name in removed])
-
-
-def used_images(runtime: Runtime) -> dict[str, str]:
-    """Image → one container made of it, rather one that runs."""
-    found: dict[str, str] = {}
-    for container in sorted(runtime.list(), key=lambda container: container.view.state.running):
-        found[container.view.config.image_id] = container.id
-    return found
 
 
 async def prune(context: Context, request: Request) -> Answer:
@@ -192,10 +178,7 @@ async def prune(context: Context, request: Request) -> Answer:
     filters = parse_filters(request.query, ("dangling", "label", "label!", "until"))
     if any(name in filters for name in ("label", "label!", "until")):
         raise InvalidConfig("invalid filter: images are pruned by 'dangling' only")
-    images = context.runtime.images
-    removed, reclaimed = await images.prune(
-        dangling_only=filters.flag("dangling", True), used=set(used_images(context.runtime))
-    )
+    removed, reclaimed = await context.runtime.prune_images(dangling_only=filters.flag("dangling", True))
     return as_json({"ImagesDeleted": [{what: name} for what, name in removed] or None, "SpaceReclaimed": reclaimed})
 
 

@@ -141,10 +141,7 @@ async def save(context: Context, request: Request) -> Answer:
 def _save(context: Context, names: Sequence[str]) -> Answer:
     if not names:
         raise InvalidConfig("no image named: give at least one in the field names")
-    images = context.runtime.images
-    for name in names:
-        images.get(name)
-    return Streamed(aclosing(images.save(names)), (("Content-Type", TAR),))
+    return Streamed(aclosing(context.runtime.images.save(names)), (("Content-Type", TAR),))
 
 
 async def push(context: Context, request: Request) -> Answer:
