@@ -15,8 +15,8 @@ import trio
 
 from bireme.server.errors import Refusal
 from bireme.server.hangups import HangUps
-from bireme.server.http import Connection, Handle, error_response
-from bireme.server.messages import Headers
+from bireme.server.http import Connection, Handle
+from bireme.server.messages import Headers, error_response
 
 _log = logging.getLogger("bireme.server")
 

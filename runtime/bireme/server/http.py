@@ -18,23 +18,18 @@ from urllib.parse import unquote
 import h11
 import trio
 
-from bireme.server.errors import Refusal, message_of, status_of
+from bireme.server.bodies import Body, RawStream
+from bireme.server.errors import Refusal
 from bireme.server.hangups import HangUps
-from bireme.server.messages import JSON, Answer, Headers, Hijacked, Request, Response, Streamed, json_bytes
+from bireme.server.messages import Answer, Headers, Hijacked, Request, Response, Streamed, error_response
 from bireme.server.query import Query
 from bireme_actors import BiremeError
 
 MOST_HEAD = 1 << 16
 """Bytes of a request's head: filters and registry credentials travel in it."""
 
-MOST_BODY = 4 << 20
-"""Bytes of a body that is read whole; the largest there is holds a seccomp profile."""
-
 HEAD_SECONDS = 30.0
 """From a head's first byte to its last."""
-
-BODY_SECONDS = 60.0
-"""For a body that is read whole."""
 
 SEND_SECONDS = 60.0
 """For a client to take an answer with a whole body."""
@@ -83,7 +78,7 @@ class Connection:
         if head is None:
             return False
         with self._under_way(), self._hangups.watching(self._stream.socket):
-            body = Body(self)
+            body = Body(self.next_event)
             try:
                 request = _request(head, body)
             except (BiremeError, Refusal) as error:
@@ -214,84 +209,6 @@ class Connection:
                 pass
 
 
-class Body:
-    """A request's body as it comes."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._rest = b""
-        self.ended = False
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next bytes, ``b""`` at the end. Raises Refusal if the client stops in the middle of it."""
-        if not self._rest and not self.ended:
-            self._rest = await self._next()
-        else:
-            await trio.lowlevel.checkpoint()
-        most = len(self._rest) if max_bytes is None else max_bytes
-        data, self._rest = self._rest[:most], self._rest[most:]
-        return data
-
-    async def _next(self) -> bytes:
-        try:
-            event = await self._connection.next_event()
-        except (h11.RemoteProtocolError, *_GONE) as error:
-            self.ended = True
-            raise Refusal(400, f"the request's body broke off: {error}") from error
-        if isinstance(event, h11.Data):
-            return bytes(event.data)
-        self.ended = True
-        return b""
-
-    async def read_all(self) -> bytes:
-        """All of it. Raises Refusal: 413 where it is too long, 408 where it takes too long."""
-        data = bytearray()
-        with trio.move_on_after(BODY_SECONDS):
-            while piece := await self.receive_some():
-                data += piece
-                if len(data) > MOST_BODY:
-                    raise Refusal(413, f"the request's body is larger than {MOST_BODY} bytes")
-            return bytes(data)
-        raise Refusal(408, "the request's body was not sent in time")
-
-    async def drop(self) -> None:
-        """Read the rest and forget it."""
-        try:
-            while await self.receive_some():
-                pass
-        except Refusal:
-            return
-
-    async def aclose(self) -> None:
-        """Nothing to do: the connection reads on where its reader stopped."""
-        await trio.lowlevel.checkpoint()
-
-
-class RawStream:
-    """A hijacked connection. ``early`` came together with the request."""
-
-    def __init__(self, stream: trio.SocketStream, early: bytes, ended: bool) -> None:
-        self._stream = stream
-        self._early = early
-        self._ended = ended
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The client's next bytes; ``b""`` once it has ended its side, or gone."""
-        if self._early:
-            data, self._early = self._early, b""
-            return data
-        if self._ended:
-            return b""
-        try:
-            return bytes(await self._stream.receive_some(max_bytes or _CHUNK))
-        except _GONE:
-            return b""
-
-    async def send_all(self, data: bytes) -> None:
-        """Raises trio.BrokenResourceError once the client has gone."""
-        await self._stream.send_all(data)
-
-
 def _request(head: h11.Request, body: Body) -> Request:
     """Raises Refusal, InvalidConfig for a target that is no path and query in UTF-8."""
     target = head.target.decode("ascii", "surrogateescape")
@@ -304,20 +221,6 @@ def _request(head: h11.Request, body: Body) -> Request:
         raise Refusal(400, "malformed request: the target is not a path")
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
     return Request(method=head.method.decode("ascii"), path=path, query=Query(query), headers=headers, body=body)
-
-
-def error_response(error: BaseException) -> Response:
-    """Docker's error shape. What is no expected error is a bug: logged here, 500 there."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    if isinstance(error, BiremeError | Refusal):
-        status, message = status_of(error), message_of(error)
-    else:
-        _log.error("a request failed by a bug in bireme", exc_info=error)
-        status, message = 500, f"internal error: {type(error).__name__}: {error}"
-    if status == 304:
-        return Response(status)
-    return Response(status, json_bytes({"message": message}), (("Content-Type", JSON),))
 
 
 def _report_broken(error: Exception) -> None:

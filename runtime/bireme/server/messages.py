@@ -6,6 +6,7 @@ how to go on: a whole body, a body that comes piece by piece, or the connection 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,14 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from bireme.server.errors import Refusal, message_of, status_of
 from bireme.server.query import Query
-from bireme_actors import ByteSource, InvalidConfig
+from bireme_actors import BiremeError, ByteSource, InvalidConfig
 
 JSON = "application/json"
 TAR = "application/x-tar"
+
+_log = logging.getLogger("bireme.server")
 
 Headers = tuple[tuple[str, str], ...]
 M = TypeVar("M")
@@ -158,3 +162,17 @@ def _printable(value: Any) -> Any:
 def as_json(value: object, status: int = 200) -> Response:
     """An answer of one JSON value."""
     return Response(status, json_bytes(value), (("Content-Type", JSON),))
+
+
+def error_response(error: BaseException) -> Response:
+    """Docker's error shape. What is no expected error is a bug: logged here, 500 there."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, BiremeError | Refusal):
+        status, message = status_of(error), message_of(error)
+    else:
+        _log.error("a request failed by a bug in bireme", exc_info=error)
+        status, message = 500, f"internal error: {type(error).__name__}: {error}"
+    if status == 304:
+        return Response(status)
+    return Response(status, json_bytes({"message": message}), (("Content-Type", JSON),))

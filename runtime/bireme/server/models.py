@@ -17,6 +17,11 @@ Empty = dict[str, Any]
 Words = list[str] | str
 
 
+def words_of(words: Words) -> list[str]:
+    """A command as Docker takes it: a list, or one word."""
+    return [words] if isinstance(words, str) else words
+
+
 class Model(Struct, rename="pascal", omit_defaults=True, frozen=True):
     """Base: a JSON object in Docker's spelling."""
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bireme.server.creation import command, keywords, limits, warnings
+from bireme.server.bounds import limits
+from bireme.server.creation import keywords
+from bireme.server.hosting import warnings
 from bireme.server.messages import without_nulls
-from bireme.server.models import CreateBody, Resources
+from bireme.server.models import CreateBody, Resources, words_of
 from bireme_actors import BiremeError, InvalidConfig, Limits, RestartPolicy, Unsupported
 
 
@@ -48,7 +50,7 @@ RECORDED = {
 def test_what_docker_run_sends() -> None:
     found = msgspec.convert(without_nulls(RECORDED), CreateBody)
     options = keywords(found, "w1")
-    assert command(found.cmd) == ["sh", "-c", "exit 3"]
+    assert words_of(found.cmd) == ["sh", "-c", "exit 3"]
     assert options["name"] == "w1"
     assert options["volumes"] == ["/data"]
     assert options["network"] == "none"
@@ -78,7 +80,7 @@ def test_every_plain_field_arrives() -> None:
     security = options["security"]
     assert (security.group_add, security.privileged) == (("g",), True)
     assert (security.cap_add, security.cap_drop) == (("NET_ADMIN",), ("ALL",))
-    assert command(found.cmd) == ["one word"]
+    assert words_of(found.cmd) == ["one word"]
 
 
 def test_volumes_come_from_three_places() -> None:

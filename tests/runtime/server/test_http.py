@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from bireme.server import http
+from bireme.server import bodies, http
 from bireme.server.decompression import decompressed
 from bireme.server.errors import Refusal
 from bireme.server.messages import Answer, Hijacked, Raw, Request, Response, Streamed, streamed
@@ -206,7 +206,7 @@ async def test_a_body_that_is_too_long_is_not_kept() -> None:
         async def send() -> None:
             try:
                 await served.client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
-                for _ in range(http.MOST_BODY // 65536 + 2):
+                for _ in range(bodies.MOST_BODY // 65536 + 2):
                     await served.client.send(bytes(65536))
                 await served.client.stream.send_eof()
             except trio.BrokenResourceError:

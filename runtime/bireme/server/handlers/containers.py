@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from bireme.server.bounds import limits
 from bireme.server.context import Context, Handler
-from bireme.server.creation import command, keywords, limits, warnings
+from bireme.server.creation import keywords
 from bireme.server.filters import parse_filters
 from bireme.server.handlers.listing import KNOWN_FILTERS, select, summary
+from bireme.server.hosting import warnings
 from bireme.server.messages import NO_CONTENT, Answer, Request, as_json
-from bireme.server.models import CreateBody, Resources
+from bireme.server.models import CreateBody, Resources, words_of
 from bireme.server.routing import Route
 from bireme.server.times import parse_moment
 from bireme_actors import Conflict, ImageNotFound, InvalidConfig, Limits, NotFound, Unsupported
@@ -49,7 +51,7 @@ async def create(context: Context, request: Request) -> Answer:
         raise InvalidConfig("no image specified: name one in the field Image")
     options = keywords(body, request.query.text("name"))
     try:
-        container = await context.runtime.create(body.image, command(body.cmd) or None, **options)
+        container = await context.runtime.create(body.image, words_of(body.cmd) or None, **options)
     except ImageNotFound:
         raise
     except NotFound as error:

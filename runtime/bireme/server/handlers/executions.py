@@ -6,12 +6,11 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from bireme.server.context import Context, Handler
-from bireme.server.creation import command
 from bireme.server.errors import message_of
 from bireme.server.handlers.lifecycle import terminal_size
 from bireme.server.joining import join
 from bireme.server.messages import Answer, Hijacked, Raw, Request, Response, as_json
-from bireme.server.models import ExecBody, ExecStartBody
+from bireme.server.models import ExecBody, ExecStartBody, words_of
 from bireme.server.routing import Route
 from bireme.server.streams import Encoder, KeyWatch, content_type, frame, parse_keys
 from bireme_actors import BiremeError, Conflict, InvalidConfig
@@ -24,7 +23,7 @@ async def create(context: Context, request: Request) -> Answer:
     """``POST /containers/{id}/exec``."""
     container = context.runtime.get(request["id"])
     body = await request.json(ExecBody)
-    words = command(body.cmd)
+    words = words_of(body.cmd)
     if not words:
         raise InvalidConfig("No exec command specified")
     parse_keys(body.detach_keys)

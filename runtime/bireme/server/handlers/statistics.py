@@ -11,7 +11,7 @@ import trio
 from bireme.server.context import Context, Handler
 from bireme.server.messages import Answer, Request, as_json, json_bytes, streamed
 from bireme.server.routing import Route
-from bireme_actors import InvalidConfig
+from bireme_actors import DriverError, InvalidConfig, MissingRequirement
 
 if TYPE_CHECKING:
     from bireme.engine import Container
@@ -27,7 +27,12 @@ async def top(context: Context, request: Request) -> Answer:
         arguments = shlex.split(request.query.text("ps_args", "-ef"))
     except ValueError as error:
         raise InvalidConfig(f"invalid ps_args: {error}") from None
-    titles, processes = await container.top(arguments)
+    try:
+        titles, processes = await container.top(arguments)
+    except MissingRequirement:
+        raise
+    except DriverError as error:
+        raise InvalidConfig(f"{error}; ps_args must be options of ps") from error
     return as_json({"Titles": titles, "Processes": processes})
 
 

@@ -1,0 +1,89 @@
+"""What a container may be asked for of its host, and what becomes of what this engine has not. Pure.
+
+What would make a container other than was asked for is refused, with the reason; what makes no difference where there
+is no network, or only bounds what is bounded otherwise, is let pass with a warning. Each stands in a table here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bireme.server.models import CreateBody, HostConfig, Model
+from bireme_actors import InvalidConfig, Unsupported
+
+_LOG_DRIVERS = ("", "json-file", "local")
+
+REFUSED: Mapping[str, str] = {
+    "tmpfs": "tmpfs mounts are not supported: take a volume (-v PATH), or /dev/shm",
+    "devices": "devices of the host cannot be handed to a container",
+    "device_requests": "devices of the host cannot be handed to a container",
+    "device_cgroup_rules": "device rules are not supported: a container has Docker's default devices",
+    "sysctls": "sysctls are not supported",
+    "storage_opt": "storage options are not supported",
+    "links": "links are not supported: there is no network between containers",
+}
+"""Fields of HostConfig that must be empty."""
+
+_MODES: Mapping[str, tuple[str, ...]] = {
+    "ipc_mode": ("", "private", "none", "shareable"),
+    "pid_mode": ("", "private"),
+    "uts_mode": ("", "private"),
+    "userns_mode": ("", "host", "private"),
+    "cgroupns_mode": ("", "private"),
+    "cgroup": ("",),
+    "isolation": ("", "default"),
+    "volume_driver": ("", "local"),
+}
+"""Fields of HostConfig that know only these values."""
+
+_WARNED: Mapping[str, str] = {
+    "port_bindings": "Published ports are ignored: containers have no network besides loopback, or the host's own",
+    "publish_all_ports": "Published ports are ignored: containers have no network besides loopback, or the host's own",
+    "dns": "DNS options are ignored: there is no network besides loopback, or the host's own",
+    "dns_search": "DNS options are ignored: there is no network besides loopback, or the host's own",
+    "dns_options": "DNS options are ignored: there is no network besides loopback, or the host's own",
+    "extra_hosts": "Extra hosts are ignored",
+    "cpu_shares": "CPU shares are ignored: limit processors with NanoCpus or CpuQuota",
+    "cpuset_cpus": "Cpusets are ignored: limit processors with NanoCpus or CpuQuota",
+    "cpuset_mems": "Cpusets are ignored: limit memory with Memory",
+    "blkio_weight": "The block I/O weight is ignored",
+    "cpu_realtime_period": "Real-time scheduling limits are ignored",
+    "cpu_realtime_runtime": "Real-time scheduling limits are ignored",
+    "memory_reservation": "The memory reservation is ignored",
+    "memory_swap": "The swap limit is ignored",
+    "kernel_memory": "The kernel memory limit is ignored",
+    "oom_kill_disable": "OomKillDisable is ignored: the kernel's OOM killer stays on",
+    "cgroup_parent": "CgroupParent is ignored: every container has a cgroup of the engine's own",
+    "masked_paths": "MaskedPaths is ignored: the default paths are masked unless the container is privileged",
+    "readonly_paths": "ReadonlyPaths is ignored: the default paths are read-only unless the container is privileged",
+}
+"""Fields of HostConfig that are let pass."""
+
+
+def warnings(body: CreateBody) -> list[str]:
+    """What the user should know about a container that was created all the same."""
+    found = [text for field, text in _WARNED.items() if _given(body.host_config, field)]
+    if body.healthcheck.get("Test") not in (None, [], ["NONE"]):
+        found.append("The health check is kept but not run")
+    return list(dict.fromkeys(found))
+
+
+def _given(model: Model, field: str) -> bool:
+    value = getattr(model, field)
+    return value not in (None, 0, -1, "", [], {}) or (value == [] and field.endswith("_paths"))
+
+
+def check_host(host: HostConfig) -> None:
+    """Raises Unsupported with the reason, InvalidConfig."""
+    for field, reason in REFUSED.items():
+        if getattr(host, field):
+            raise Unsupported(reason)
+    for field, known in _MODES.items():
+        value = getattr(host, field)
+        if value not in known:
+            shown = ", ".join(repr(word) for word in known if word) or "nothing"
+            raise Unsupported(f"invalid {field.replace('_', ' ')} {value!r}: this engine knows {shown}")
+    if host.log_config.type not in _LOG_DRIVERS:
+        raise InvalidConfig(f"logger: no log driver named '{host.log_config.type}' is registered")
+    if host.console_size and (len(host.console_size) != 2 or min(host.console_size) < 0):
+        raise InvalidConfig("invalid ConsoleSize: it must be a height and a width")
