@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import trio
 
@@ -12,7 +13,7 @@ from bireme.server.messages import Answer, Request
 from bireme_actors import OnExit
 
 if TYPE_CHECKING:
-    from bireme.engine import Runtime
+    from bireme.engine import Exec, Runtime
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class Context:
     runtime: Runtime
     shutdown: Shutdown
     ended: trio.Event
+    exec_keys: WeakKeyDictionary[Exec, bytes] = field(default_factory=WeakKeyDictionary)
+    """The keys that leave a process which ``exec`` adds, from its making to its start."""
 
 
 Handler = Callable[[Context, Request], Awaitable[Answer]]

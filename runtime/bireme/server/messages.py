@@ -20,6 +20,8 @@ from bireme_actors import BiremeError, ByteSource, InvalidConfig
 
 JSON = "application/json"
 TAR = "application/x-tar"
+MOST_NESTED = 64
+"""Objects and lists within each other in a body."""
 
 _log = logging.getLogger("bireme.server")
 
@@ -77,11 +79,13 @@ class Request:
             raise InvalidConfig(f"unsupported Content-Type header ({kind}): must be '{JSON}'")
 
 
-def without_nulls(value: Any) -> Any:
-    """JSON with every ``null`` member of an object left out, at any depth."""
+def without_nulls(value: Any, depth: int = 0) -> Any:
+    """JSON with every ``null`` member of an object left out. Raises InvalidConfig where it is nested too deeply."""
+    if depth > MOST_NESTED:
+        raise InvalidConfig(f"invalid JSON: nested more than {MOST_NESTED} deep")
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+        return {key: without_nulls(item, depth + 1) for key, item in value.items() if item is not None}
+    return [without_nulls(item, depth + 1) for item in value] if isinstance(value, list) else value
 
 
 class RequestBody(ByteSource, Protocol):

@@ -231,11 +231,18 @@ def test_clients_that_are_killed_leave_containers_as_they_are(docker: Docker, en
     docker.ok("run", "-d", "--name", "k1", "busybox", "sh", "-c", "while :; do echo x; sleep 1; done")
     clients = [
         docker.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        for words in (("logs", "-f", "k1"), ("wait", "k1"), ("attach", "k1"), ("stats", "k1"), ("exec", "k1", "cat"))
+        for words in (("logs", "-f", "k1"), ("wait", "k1"), ("attach", "k1"), ("stats", "k1"), ("exec", "k1", "sleep", "99"))
     ]
-    docker.ok("exec", "k1", "true")
+    clients.append(docker.start("exec", "-i", "k1", "cat", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL))
+    while "cat" not in docker.ok("top", "k1"):
+        pass
     for client in clients:
         client.kill()
         client.wait(PATIENCE)
+        if client.stdin is not None:
+            client.stdin.close()
     assert docker.ok("inspect", "-f", "{{.State.Running}}", "k1") == "true"
+    while "cat" in (processes := docker.ok("top", "k1").split()):
+        pass  # its input was its client's, and ends with it
+    assert "99" in processes
     docker.ok("rm", "-f", "k1")

@@ -253,6 +253,8 @@ async def decode(request: Request) -> Answer:
         (b"{}", "text/plain", 400),
         (b"{}", "", 400),
         (b"[" * 100000, "application/json", 400),
+        (b'{"Env": ' + b"[" * 80 + b"]" * 80 + b"}", "application/json", 400),
+        (b'{"X": ' + b"[" * 900 + b"]" * 900 + b"}", "application/json", 400),
         (b'{"User": "\xff"}', "application/json", 400),
     ],
 )

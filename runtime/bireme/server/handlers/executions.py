@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
+
+import trio
 
 from bireme.server.context import Context, Handler
 from bireme.server.errors import message_of
@@ -12,11 +15,14 @@ from bireme.server.joining import join
 from bireme.server.messages import Answer, Hijacked, Raw, Request, Response, as_json
 from bireme.server.models import ExecBody, ExecStartBody, words_of
 from bireme.server.routing import Route
-from bireme.server.streams import Encoder, KeyWatch, content_type, frame, parse_keys
+from bireme.server.streams import DEFAULT_KEYS, Encoder, KeyWatch, content_type, frame, parse_keys
 from bireme_actors import BiremeError, Conflict, InvalidConfig
 
 if TYPE_CHECKING:
     from bireme.engine import Exec
+
+LEAVE_SECONDS = 1.0
+"""How long telling a process that its client has gone may take."""
 
 
 async def create(context: Context, request: Request) -> Answer:
@@ -26,7 +32,7 @@ async def create(context: Context, request: Request) -> Answer:
     words = words_of(body.cmd)
     if not words:
         raise InvalidConfig("No exec command specified")
-    parse_keys(body.detach_keys)
+    keys = parse_keys(body.detach_keys)
     spec = container.exec_spec(
         words,
         env=body.env,
@@ -37,6 +43,7 @@ async def create(context: Context, request: Request) -> Answer:
         privileged=body.privileged,
     )
     execution = container.create_exec(spec)
+    context.exec_keys[execution] = keys
     if len(body.console_size) == 2:
         await execution.resize(*body.console_size)
     return as_json({"Id": execution.id}, 201)
@@ -60,12 +67,12 @@ async def start(context: Context, request: Request) -> Answer:
         return Response(200)
 
     async def run(raw: Raw) -> None:
-        await _run_attached(execution, raw)
+        await _run_attached(execution, raw, context.exec_keys.get(execution, DEFAULT_KEYS))
 
     return Hijacked(run, content_type(tty=execution.spec.tty, version=request.version))
 
 
-async def _run_attached(execution: Exec, raw: Raw) -> None:
+async def _run_attached(execution: Exec, raw: Raw, keys: bytes) -> None:
     tty = execution.spec.tty
     try:
         await execution.start()
@@ -73,12 +80,23 @@ async def _run_attached(execution: Exec, raw: Raw) -> None:
         text = message_of(error).encode() + b"\r\n"
         await raw.send_all(text if tty else frame("stderr", text))
         return
-    watch = KeyWatch(parse_keys("")) if tty else None
-    async with aclosing(execution.output()) as entries:
+    watch = KeyWatch(keys) if tty else None
+    async with aclosing(execution.output()) as entries, _ending_input(execution):
         open_stdin = execution if execution.spec.open_stdin else None
         ended = await join(raw, entries, Encoder(tty=tty), open_stdin, watch)
     if ended:
         await execution.wait()  # who asks for the exit code after the end of the output finds it
+
+
+@asynccontextmanager
+async def _ending_input(execution: Exec) -> AsyncIterator[None]:
+    """A client that goes away will send no more: the process is told, and goes on."""
+    try:
+        yield
+    except BaseException:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_SECONDS):
+            await execution.send_eof()
+        raise
 
 
 async def resize(context: Context, request: Request) -> Answer:
