@@ -215,12 +215,15 @@ def _entries(directory: int) -> Iterator[tuple[str, bool]]:
 
 
 def tree_size(path: str | os.PathLike[str]) -> int:
-    """Bytes that the files below ``path`` occupy on disk, each hard link once; 0 if there is nothing."""
+    """Bytes that the files below ``path`` occupy on disk, each hard link once; 0 if there is nothing.
+
+    What goes away meanwhile, or lies deeper than a path can say, is not counted.
+    """
     seen: set[tuple[int, int]] = set()
     total = 0
     for directory, names, files in os.walk(path, onerror=None, followlinks=False):
         for name in (*names, *files):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 found = os.lstat(os.path.join(directory, name))
                 key = (found.st_dev, found.st_ino)
                 if stat.S_ISDIR(found.st_mode) or key not in seen:

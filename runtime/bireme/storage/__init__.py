@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from bireme.storage._log_file import LogEntry
+from bireme.storage._log_lines import LogEntry
 from bireme.storage.durable import Disk, open_disk
 from bireme.storage.logs import ContainerLog, JsonLogs, Position
 from bireme.storage.paths import Layout, open_root

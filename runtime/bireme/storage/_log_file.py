@@ -1,122 +1,76 @@
-"""The format of ``log.jsonl``: one JSON object a line, ``time`` in nanoseconds, ``stream``, and the bytes.
-
-``data`` holds them where they are UTF-8 text, ``base64`` where they are not. A line that cannot be read (the engine
-was killed while it wrote) is passed over.
-"""
+"""The file of a log: appended to line by line, read at any offset, open no longer than it is needed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from base64 import b64decode, b64encode
-from collections.abc import Iterator
-from dataclasses import dataclass
+import weakref
+from collections.abc import Callable
 
-import msgspec
+from bireme import _files
 
-_BLOCK = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """A piece of output, as it was read from the process."""
-
-    stream: str
-    """``stdout`` or ``stderr``."""
-    time: int
-    """Nanoseconds since the epoch."""
-    data: bytes
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Line(msgspec.Struct, omit_defaults=True):
-    """A line of the file."""
+class LogFile:
+    """Only whole lines get in. Its descriptor goes with the object, if it is not closed before."""
 
-    time: int
-    stream: str
-    data: str = ""
-    base64: str = ""
+    def __init__(self, path: str) -> None:
+        """Goes on after what the file holds already; it is made when there is something to write."""
+        self._path = path
+        self._fd = -1
+        self._release: Callable[[], object] = _nothing
+        self._mended = False
+        self.size = _size_of(path)
 
-    @classmethod
-    def of(cls, entry: LogEntry) -> bytes:
-        """The line of an entry, with its end."""
+    def append(self, line: bytes) -> None:
+        """Write a line whole, or nothing of it. Raises OSError."""
+        fd = self.open(os.O_CREAT)
+        if not self._mended:
+            self._mend(fd)
+        written = os.write(fd, line)
+        if written < len(line):
+            self._finish(fd, line, written)
+        self.size += len(line)
+
+    def open(self, create: int = 0) -> int:
+        """The descriptor, for reading and writing. Raises OSError."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, create | _FLAGS, 0o600)
+            self._release = weakref.finalize(self, os.close, self._fd)
+        return self._fd
+
+    def keep(self) -> None:
+        """Stay readable although the file's name goes."""
+        if self.size:
+            with contextlib.suppress(OSError):
+                self.open()
+
+    def close(self) -> None:
+        """Free the descriptor; the file can be used again."""
+        self._release()
+        self._fd = -1
+
+    def _mend(self, fd: int) -> None:
+        """End the line that an engine was writing when it was killed."""
+        if self.size and os.pread(fd, 1, self.size - 1) != b"\n":
+            self.size += os.write(fd, b"\n")
+        self._mended = True
+
+    def _finish(self, fd: int, line: bytes, written: int) -> None:
+        """The disk has taken a part: all of the line now, or nothing of it."""
         try:
-            line = cls(entry.time, entry.stream, entry.data.decode())
-        except UnicodeDecodeError:
-            line = cls(entry.time, entry.stream, "", b64encode(entry.data).decode())
-        return _encode(line) + b"\n"
-
-    def entry(self) -> LogEntry:
-        return LogEntry(self.stream, self.time, b64decode(self.base64) if self.base64 else self.data.encode())
+            _files.write_all(fd, memoryview(line)[written:])
+        except OSError:
+            os.ftruncate(fd, self.size)
+            raise
 
 
-_encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(Line)
+def _nothing() -> None:
+    """There is nothing to release."""
 
 
-def decode(lines: bytes) -> list[LogEntry]:
-    """The entries of whole lines."""
-    try:
-        return [line.entry() for line in _decoder.decode_lines(lines)]
-    except (msgspec.DecodeError, ValueError):
-        return [entry for line in lines.split(b"\n") if (entry := _decode_one(line)) is not None]
-
-
-def _decode_one(line: bytes) -> LogEntry | None:
-    try:
-        return _decoder.decode(line).entry()
-    except (msgspec.DecodeError, ValueError):
-        return None
-
-
-def is_whole(fd: int, size: int) -> bool:
-    """Whether a file of ``size`` bytes ends with a whole line."""
-    return size == 0 or os.pread(fd, 1, size - 1) == b"\n"
-
-
-def read_lines(fd: int, offset: int, end: int, size: int) -> tuple[list[LogEntry], int]:
-    """The entries of the whole lines in about ``size`` bytes from ``offset``, and the offset behind them."""
-    block = os.pread(fd, min(size, end - offset), offset)
-    while (cut := block.rfind(b"\n") + 1) == 0:
-        more = os.pread(fd, min(size, end - offset - len(block)), offset + len(block))
-        if not more:
-            return decode(block), end
-        block += more
-    return decode(block[:cut]), offset + cut
-
-
-def find_tail(fd: int, start: int, end: int, lines: int) -> tuple[int, int]:
-    """Where the last ``lines`` lines of output between two offsets begin: an entry's offset, and how many bytes of it
-    are not wanted.
-
-    Output is cut into entries anywhere, so lines are counted by their ends; each stream's last may lack it.
-    """
-    begun: set[str] = set()
-    for offset, line in _backwards(fd, start, end):
-        entry = _decode_one(line)
-        if entry is None:
-            continue
-        ends = entry.data.count(b"\n")
-        if entry.stream not in begun:
-            begun.add(entry.stream)
-            ends += not entry.data.endswith(b"\n")
-        if ends > lines:
-            cut = len(entry.data) - len(entry.data.split(b"\n", ends - lines)[-1])
-            return (offset, cut) if cut < len(entry.data) else (offset + len(line) + 1, 0)
-        lines -= ends
-    return start, 0
-
-
-def _backwards(fd: int, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Lines, the last first, with their offsets."""
-    head = b""
-    while end > start:
-        size = min(max(_BLOCK, len(head)), end - start)
-        end -= size
-        first, *others = (os.pread(fd, size, end) + head).split(b"\n")
-        offset = end + len(first) + 1 + sum(map(len, others)) + len(others)
-        for line in reversed(others):
-            offset -= len(line) + 1
-            if line:
-                yield offset, line
-        head = first
-    if head:
-        yield start, head
+def _size_of(path: str) -> int:
+    with contextlib.suppress(OSError):
+        return os.stat(path).st_size
+    return 0

@@ -15,20 +15,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
-import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from bireme import _files
 from bireme.storage._errors import storage_error
-from bireme.storage._log_file import Line, LogEntry, find_tail, is_whole, read_lines
+from bireme.storage._log_file import LogFile
+from bireme.storage._log_lines import Line, LogEntry, find_tail, read_lines
+from bireme.storage._recent import BEFORE, Recent
 from bireme.storage.paths import Layout
 from bireme_actors import ContainerId
 
@@ -37,15 +35,14 @@ _log = logging.getLogger("bireme")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-_RECENT_BYTES = 16 << 10
-_FOLLOWED_BYTES = 1 << 20
+RECENT_BYTES = 16 << 10
+READ_BYTES = 1 << 20
 """How much output is remembered, without and with somebody who reads."""
 
 _MARKS = 1024
+"""Ends of runs that are remembered."""
+
 _BLOCK = 1 << 20
-_BEFORE = -1
-"""The number of a place in the file whose number is not known: before all that are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +59,18 @@ class ContainerLog:
 
     def __init__(self, path: str, name: str, clock: Callable[[], int] = time.time_ns) -> None:
         """Goes on after what the file holds already; it is made when there is something to write."""
-        self._path = path
         self._name = name
         self._clock = clock
-        self._fd = -1
-        self._release: Callable[[], object] = _nothing
-        self._size = _size_of(path)
-        self._recent: deque[tuple[LogEntry, int]] = deque()
-        """Entries, each with the file offset behind it."""
-        self._recent_bytes = 0
-        self._recent_start = self._size
-        self._number = 0
+        self._file = LogFile(path)
+        self._recent = Recent(self._file.size)
         self._ends = 0
         self._marks: deque[Position] = deque(maxlen=_MARKS)
         self._readers = 0
         self._changed = trio.lowlevel.ParkingLot()
-        self._mended = self._running = self._losing = self._closed = False
+        self._running = self._losing = self._closed = False
 
     def __repr__(self) -> str:
-        return f"<ContainerLog of {self._name}: {self._size} bytes, {self._number} new entries, {self._readers} read>"
+        return f"<ContainerLog of {self._name}: {self._recent.count} new entries, {self._readers} read>"
 
     # Writing.
 
@@ -91,10 +81,10 @@ class ContainerLog:
         self._running = True
         entry = LogEntry(stream, self._clock(), data)
         try:
-            self._write(Line.of(entry))
+            self._file.append(Line.of(entry))
         except OSError as error:
             self._lose(error)
-        self._remember(entry)
+        self._recent.add(entry, self._file.size, READ_BYTES if self._readers else RECENT_BYTES)
         self._changed.unpark_all()
 
     def end(self) -> None:
@@ -107,35 +97,9 @@ class ContainerLog:
 
     def close(self) -> None:
         """Nothing is kept any more; followers finish. Its file may go: whoever still has this log can still read it."""
-        if self._size and self._fd < 0:
-            with contextlib.suppress(OSError):
-                self._open()
+        self._file.keep()
         self._closed = True
         self._changed.unpark_all()
-
-    def _write(self, line: bytes) -> None:
-        if self._fd < 0:
-            self._open(os.O_CREAT)
-        if not self._mended:
-            self._mend()
-        written = os.write(self._fd, line)
-        if written < len(line):
-            self._finish(line, written)
-        self._size += len(line)
-
-    def _mend(self) -> None:
-        """End the line that an engine was writing when it was killed."""
-        if not is_whole(self._fd, self._size):
-            self._size += os.write(self._fd, b"\n")
-        self._mended = True
-
-    def _finish(self, line: bytes, written: int) -> None:
-        """The disk has taken a part: all of the line now, or nothing of it."""
-        try:
-            _files.write_all(self._fd, memoryview(line)[written:])
-        except OSError:
-            os.ftruncate(self._fd, self._size)
-            raise
 
     def _lose(self, error: OSError) -> None:
         if not self._losing:
@@ -143,31 +107,16 @@ class ContainerLog:
             failure = storage_error(f"keep the output of container {self._name}", error)
             _log.warning("%s; the container goes on", failure)
 
-    def _remember(self, entry: LogEntry) -> None:
-        self._number += 1
-        self._recent.append((entry, self._size))
-        self._recent_bytes += len(entry.data)
-        bound = _FOLLOWED_BYTES if self._readers else _RECENT_BYTES
-        while self._recent_bytes > bound:
-            oldest, self._recent_start = self._recent.popleft()
-            self._recent_bytes -= len(oldest.data)
-
-    def _open(self, create: int = 0) -> None:
-        """For reading and writing, whoever comes first."""
-        self._fd = fd = os.open(self._path, create | _FLAGS, 0o600)
-        self._release = weakref.finalize(self, os.close, fd)
-
     def _release_unused(self) -> None:
         """Keep no descriptor for a container that does not run."""
         if not (self._running or self._readers or self._closed):
-            self._release()
-            self._fd = -1
+            self._file.close()
 
     # Reading.
 
     def position(self) -> Position:
         """The present end of the log."""
-        return Position(self._number, self._size, self._ends)
+        return Position(self._recent.count, self._file.size, self._ends)
 
     def read(
         self,
@@ -185,7 +134,7 @@ class ContainerLog:
         wrapped in ``aclosing``. Cancelled: nothing is left. What the disk cannot give back is left out, with a warning.
         """
         now = self.position()
-        place = start if start is not None else Position(_BEFORE, 0, now.ends)
+        place = start if start is not None else Position(BEFORE, 0, now.ends)
         return self._read(place, None if follow else now, now, tail, since, until)
 
     async def _read(
@@ -214,20 +163,12 @@ class ContainerLog:
         begin = max(place.offset, 0)
         if lines <= 0 or now.offset <= begin:
             return Position(now.number, now.offset, place.ends), 0
-        offset, cut = await self._in_thread(find_tail, begin, now.offset, lines)
-        return Position(self._number_at(offset), offset, place.ends), cut
-
-    def _number_at(self, offset: int) -> int:
-        """The number of the entry at an offset, if it is among the recent ones."""
-        number, begin = self._first_recent(), self._recent_start
-        for _, after in self._recent:
-            if begin >= offset:
-                break
-            number, begin = number + 1, after
-        return number if begin == offset else _BEFORE
-
-    def _first_recent(self) -> int:
-        return self._number - len(self._recent)
+        try:
+            offset, cut = await self._in_thread(find_tail, begin, now.offset, lines)
+        except OSError as error:
+            self._unreadable(error)
+            return place, 0
+        return Position(self._recent.number_at(offset), offset, place.ends), cut
 
     async def _batches(self, place: Position, bound: Position | None, until: int) -> AsyncGenerator[list[LogEntry]]:
         """All entries from a place to ``bound``, or to the end of the run; those of one batch are there already."""
@@ -235,14 +176,17 @@ class ContainerLog:
             stop = bound or self._end_after(place.ends)
             if stop is not None and place.number >= stop.number:
                 return
-            if place.number >= self._number:
+            if place.number >= self._recent.count:
                 if not await self._more(until):
                     return
-            elif place.number >= self._first_recent():
-                entries, place = self._take_recent(place, stop)
+            elif place.number >= self._recent.first:
+                until_number = self._recent.count if stop is None else stop.number
+                entries, offset = self._recent.take(place.number, until_number)
+                place = Position(place.number + len(entries), offset, place.ends)
+                await trio.lowlevel.checkpoint_if_cancelled()
                 yield entries
             else:
-                goal = Position(self._first_recent(), self._recent_start, place.ends)
+                goal = Position(self._recent.first, self._recent.begin, place.ends)
                 if stop is not None and stop.number < goal.number:
                     goal = stop
                 async with contextlib.aclosing(self._stored(place.offset, goal.offset)) as stored:
@@ -255,12 +199,6 @@ class ContainerLog:
         if self._ends > ends:
             return self._marks[max(0, len(self._marks) - (self._ends - ends))]
         return self.position() if self._closed else None
-
-    def _take_recent(self, place: Position, stop: Position | None) -> tuple[list[LogEntry], Position]:
-        begin = place.number - self._first_recent()
-        end = None if stop is None else begin + stop.number - place.number
-        taken = list(islice(self._recent, begin, end))
-        return [entry for entry, _ in taken], Position(place.number + len(taken), taken[-1][1], place.ends)
 
     async def _more(self, until: int) -> bool:
         """Wait for something to happen; False once ``until`` has come."""
@@ -279,17 +217,15 @@ class ContainerLog:
                 entries, offset = await self._in_thread(read_lines, offset, end, _BLOCK)
                 yield entries
         except OSError as error:
-            _log.warning("output of container %s cannot be read: %s", self._name, error)
+            self._unreadable(error)
+
+    def _unreadable(self, error: OSError) -> None:
+        failure = storage_error(f"read the output of container {self._name}", error)
+        _log.warning("%s; that part of it is left out", failure)
 
     async def _in_thread(self, work: Callable[[int, *Ts], T], *args: *Ts) -> T:
         """Do something with the file, which stays open for as long as there are readers."""
-        if self._fd < 0:
-            self._open()
-        return await trio.to_thread.run_sync(work, self._fd, *args)
-
-
-def _nothing() -> None:
-    """There is nothing to release."""
+        return await trio.to_thread.run_sync(work, self._file.open(), *args)
 
 
 class JsonLogs:
@@ -312,9 +248,3 @@ class JsonLogs:
         log = self._open.pop(container, None)
         if log is not None:
             log.close()
-
-
-def _size_of(path: str) -> int:
-    with contextlib.suppress(OSError):
-        return os.stat(path).st_size
-    return 0

@@ -73,7 +73,7 @@ class OverlayRootfs:
             "layers": list(self._layers(config.image_id)),
             "upper": up + paths.upper(config.id),
             "work": up + paths.work(config.id),
-            "volatile": config.auto_remove,
+            "volatile": config.auto_remove or config.ephemeral,
             "mounts": [
                 _mount(paths.volume(mount.volume), mount.destination, mount.read_only) for mount in config.mounts
             ],

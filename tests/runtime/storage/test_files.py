@@ -177,3 +177,15 @@ def test_sizes_count_each_hard_link_once(tmp_path: Path) -> None:
     size = _files.tree_size(tmp_path)
     assert 100_000 <= size - empty < 200_000
     assert _files.tree_size(tmp_path / "nothing") == 0
+
+
+def test_sizes_of_trees_deeper_than_any_path_are_told(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(600):
+        os.mkdir("directory", dir_fd=fd)
+        below = os.open("directory", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    assert _files.tree_size(tmp_path) >= 0
+    _files.remove_tree(tmp_path / "directory")

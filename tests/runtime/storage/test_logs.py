@@ -21,7 +21,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bireme.storage import ContainerLog, JsonLogs, Layout, LogEntry, Position, _log_file, logs
+from bireme.storage import ContainerLog, JsonLogs, Layout, LogEntry, Position, _log_lines, logs
 from bireme_actors import ContainerId, new_id
 from tests.runtime.storage._stores import read, write
 
@@ -63,7 +63,7 @@ async def collect(log: ContainerLog, **options: Any) -> bytes:
 @settings(max_examples=100, deadline=None)
 def test_every_entry_is_read_as_it_was_written(entries: list[tuple[str, bytes]]) -> None:
     written = [LogEntry(stream, number, data) for number, (stream, data) in enumerate(entries)]
-    assert _log_file.decode(b"".join(_log_file.Line.of(entry) for entry in written)) == written
+    assert _log_lines.decode(b"".join(_log_lines.Line.of(entry) for entry in written)) == written
 
 
 async def test_the_file_is_one_json_object_a_line(log: ContainerLog, path: str, clock: Clock) -> None:
@@ -338,16 +338,16 @@ async def test_a_tail_counts_lines_not_entries(path: str, lines: int, expected: 
 @settings(max_examples=200, deadline=None)
 def test_any_tail_is_the_last_lines(tmp_path_factory: Any, pieces: list[bytes], lines: int, block: int) -> None:
     path = tmp_path_factory.mktemp("tail") / "log"
-    path.write_bytes(b"".join(_log_file.Line.of(LogEntry("stdout", 1, piece)) for piece in pieces if piece))
+    path.write_bytes(b"".join(_log_lines.Line.of(LogEntry("stdout", 1, piece)) for piece in pieces if piece))
     whole = b"".join(pieces)
     fd = os.open(path, os.O_RDONLY)
-    before, _log_file._BLOCK = _log_file._BLOCK, block
+    before, _log_lines._BLOCK = _log_lines._BLOCK, block
     try:
-        offset, cut = _log_file.find_tail(fd, 0, path.stat().st_size, lines)
+        offset, cut = _log_lines.find_tail(fd, 0, path.stat().st_size, lines)
     finally:
-        _log_file._BLOCK = before
+        _log_lines._BLOCK = before
         os.close(fd)
-    found = b"".join(entry.data for entry in _log_file.decode(path.read_bytes()[offset:]))[cut:]
+    found = b"".join(entry.data for entry in _log_lines.decode(path.read_bytes()[offset:]))[cut:]
     assert found == b"".join(io.BytesIO(whole).readlines()[-lines:])
 
 
@@ -370,7 +370,7 @@ async def test_a_tail_is_followed_on(log: ContainerLog) -> None:
 
 
 def _fill(path: str, lines: int, text: bytes) -> None:
-    line = _log_file.Line.of(LogEntry("stdout", 1, text))
+    line = _log_lines.Line.of(LogEntry("stdout", 1, text))
     with open(path, "wb") as file:
         file.writelines(line * 1000 for _ in range(lines // 1000))
 
@@ -415,10 +415,23 @@ async def test_what_is_remembered_is_bounded_whoever_reads(log: ContainerLog) ->
         await started.wait()
         for _ in range(100):
             log.append("stdout", b"x" * 65536)
-        assert log._recent_bytes <= logs._FOLLOWED_BYTES
+        assert log._recent.bytes <= logs.READ_BYTES
         nursery.cancel_scope.cancel()
     log.append("stdout", b"x")
-    assert log._recent_bytes <= logs._RECENT_BYTES
+    assert log._recent.bytes <= logs.RECENT_BYTES
+
+
+@pytest.mark.parametrize("tail", [None, 3])
+async def test_a_file_that_has_gone_is_told_and_what_is_at_hand_is_read(
+    path: str, tail: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = ContainerLog(path, "c")
+    for number in range(10):
+        log.append("stdout", b"%d" % number * 5000 + b"\n")
+    log.end()
+    os.unlink(path)
+    assert (await collect(log, tail=tail)).endswith(b"9" * 5000 + b"\n")
+    assert "cannot read the output of container c: No such file or directory" in caplog.text
 
 
 async def test_many_small_entries_arrive_in_order_across_memory_and_file(log: ContainerLog) -> None:

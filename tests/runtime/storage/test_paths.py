@@ -100,6 +100,33 @@ def test_a_file_system_without_attributes_is_refused(tmp_path: Path, monkeypatch
         open_root(tmp_path)
 
 
+_ON_OVERLAY = """
+import sys
+from bireme import _syscalls as sys_
+from bireme.storage import open_root
+from bireme_actors import StorageError
+base = sys.argv[1]
+sys_.unshare(sys_.CLONE_NEWNS)
+sys_.mount(None, "/", None, sys_.MS_REC | sys_.MS_PRIVATE)
+options = f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work"
+sys_.mount("overlay", f"{base}/merged", "overlay", 0, options)
+try:
+    open_root(f"{base}/merged/root")
+except StorageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.root
+def test_a_root_on_an_overlay_is_refused(tmp_path: Path) -> None:
+    for name in ("lower", "upper", "work", "merged"):
+        (tmp_path / name).mkdir()
+    command = [sys.executable, "-c", _ON_OVERLAY, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"root {tmp_path}/merged/root is on overlay, which lacks" in done.stdout
+    assert "choose a root on ext4, xfs, btrfs or tmpfs with --root or BIREME_ROOT" in done.stdout
+
+
 def test_many_openings_leave_no_descriptor(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):

@@ -84,6 +84,11 @@ def test_a_read_only_container_has_read_only_files(stores: Stores) -> None:
     assert not request["volatile"]
 
 
+def test_what_goes_with_its_runtime_waits_for_no_disk(stores: Stores) -> None:
+    for changes, volatile in (({"ephemeral": True}, True), ({"auto_remove": True}, True), ({}, False)):
+        assert stores.rootfs.root_request(config_with_volumes(**changes))["volatile"] is volatile
+
+
 async def test_an_unknown_image_is_refused_before_anything_is_made(layout: Layout) -> None:
     def unknown(image: str) -> tuple[str, ...]:
         raise ImageNotFound(f"No such image: {image}")
