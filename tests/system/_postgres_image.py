@@ -25,7 +25,7 @@ _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/
 
 _HOOKS = (
     'rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/var/log/dpkg.log',
-    'rm -rf "$1"/var/log/postgresql/* "$1"/run/postgresql',
+    'rm -rf "$1"/var/log/postgresql/* "$1"/run/*',
     'chroot "$1" install -d -o postgres -g postgres -m 2775 /run/postgresql',
     'chroot "$1" install -d -o postgres -g postgres -m 0700 /backup',
 )
@@ -81,7 +81,7 @@ def _suite() -> str:
 
 
 def _archive_path(suite: str) -> Path:
-    recipe = "\n".join((suite, platform.machine(), *PACKAGES, *_EXCLUDED, *_HOOKS))
+    recipe = "\n".join((suite, platform.machine(), *PACKAGES, *_EXCLUDED, *_HOOKS, "run kept"))
     key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "bireme" / f"postgres-{suite}-{key}.tar.zst"
@@ -111,6 +111,7 @@ def _mmdebstrap(suite: str, target: Path, options: Path, scratch: Path) -> None:
     command += [f"--aptopt={options}", '--aptopt=APT::Install-Recommends "false"']
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     command += [f"--customize-hook={hook}" for hook in _HOOKS]
+    command += ["--skip=cleanup/run"]  # the socket's directory is to stay
     command += [suite, str(target), *_host_sources(suite)]
     environment = {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
     try:
