@@ -7,6 +7,7 @@ Holders find their volume in a table. The disk is read once, when somebody asks 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from bireme_actors import _messages as m
 from bireme_actors._errors import ActorStopped, NotFound
@@ -16,12 +17,19 @@ from bireme_actors._volume import VolumeActor
 
 
 class VolumeCatalog:
-    """The volumes. ``run`` has an actor live."""
+    """The volumes. ``run`` has an actor live; ``gone`` hears of every removal of one that others could know of."""
 
-    def __init__(self, store: VolumeStore, clock: Clock, run: Callable[[VolumeActor], None]) -> None:
+    def __init__(
+        self,
+        store: VolumeStore,
+        clock: Clock,
+        run: Callable[[VolumeActor], None],
+        gone: Callable[[VolumeId], None],
+    ) -> None:
         self._store = store
         self._clock = clock
         self._run = run
+        self._gone = gone
         self._actors: dict[VolumeId, VolumeActor] = {}
         self._untouched: dict[VolumeId, VolumeView] | None = None
 
@@ -65,23 +73,25 @@ class VolumeCatalog:
         except ActorStopped as error:
             raise NotFound(f"volume {volume} has just been removed; name another source") from error
 
-    async def detach(self, volume: VolumeId, container: ContainerId, *, remove: bool) -> bool:
-        """Let a volume go, if it is there. Returns whether it was removed. Raises StorageError."""
+    async def detach(self, volume: VolumeId, container: ContainerId, *, remove: bool) -> None:
+        """Let a volume go, if it is there; with ``remove`` and no other holder it is removed. Raises StorageError."""
         actor = self._actors.get(volume)
-        if actor is None:
-            return False
-        try:
-            return await actor.ref.ask(m.Detach(container, remove))
-        except ActorStopped:
-            return False
+        if actor is not None:
+            with suppress(ActorStopped):
+                await actor.ref.ask(m.Detach(container, remove))
 
     def ended(self, volume: VolumeId) -> None:
-        """The actor has ended: removed, or with the supervisor. Idempotent."""
+        """The actor has ended with the supervisor, or by a bug. Idempotent."""
         self._actors.pop(volume, None)
+
+    def _removed(self, actor: VolumeActor) -> None:
+        self._actors.pop(actor.id, None)
+        if actor.announced:
+            self._gone(actor.id)
 
     def _admit(self, volume: VolumeId, *, created: Nanoseconds | None, unheld_since: Nanoseconds = 0) -> VolumeActor:
         actor = VolumeActor(
-            volume, self._store, self._clock, created=created, unheld_since=unheld_since, gone=self.ended
+            volume, self._store, self._clock, created=created, unheld_since=unheld_since, gone=self._removed
         )
         if self._untouched is not None:
             self._untouched.pop(volume, None)

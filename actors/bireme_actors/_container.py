@@ -14,34 +14,22 @@ second: who has seen the exit finds all of the output.
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import trio
 
 from bireme_actors import _messages as m
+from bireme_actors import _states
 from bireme_actors._actor import Actor, protected
-from bireme_actors._errors import (
-    BiremeError,
-    CommandNotExecutable,
-    CommandNotFound,
-    Conflict,
-    DriverError,
-    NotModified,
-)
+from bireme_actors._container_ports import ContainerPorts
+from bireme_actors._errors import BiremeError, Conflict, DriverError, NotModified
+from bireme_actors._events import container_event
 from bireme_actors._lifecycle import CONTAINER, Trigger, step
 from bireme_actors._mailbox import Reply
-from bireme_actors._model import ContainerConfig, ContainerId, ContainerState, ContainerView, Event, Status
-from bireme_actors._ports import (
-    Clock,
-    ContainerDriver,
-    EventSink,
-    LogStore,
-    RecordStore,
-    RootfsStore,
-    RunningContainer,
-)
+from bireme_actors._model import ContainerConfig, ContainerState, ContainerView, Status
+from bireme_actors._ports import RunningContainer
 from bireme_actors._record import Record
 from bireme_actors._restart import restart_attempt, restart_delay, wants_restart
 from bireme_actors._run import Run
@@ -50,22 +38,6 @@ from bireme_actors._waiting import Exits
 
 STOP_SECONDS = 10.0
 """Grace between the stop signal and SIGKILL where nothing else is said; Docker's."""
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerPorts:
-    """What a container needs of the outside."""
-
-    driver: ContainerDriver
-    rootfs: RootfsStore
-    records: RecordStore
-    logs: LogStore
-    events: EventSink
-    clock: Clock
-    release_volumes: Callable[[ContainerConfig, bool], Awaitable[None]]
-    """Let go of a container's volumes; True: and remove those that nobody else holds."""
-    gone: Callable[[ContainerId], None]
-    """The container has been removed: its name and identifier are free before anybody is told."""
 
 
 class ContainerActor(Actor):
@@ -194,17 +166,7 @@ class ContainerActor(Actor):
         await self.mailbox.report(outcome)
 
     def _has_started(self, process: RunningContainer) -> None:
-        self._step(
-            Trigger.STARTED,
-            pid=process.pid,
-            started=process.started,
-            finished=0,
-            exit_code=0,
-            exit_signal=None,
-            oom_killed=False,
-            error="",
-            stopped_by_user=False,
-        )
+        self._step(Trigger.STARTED, **_states.started(process))
         self._start_scope = None
         self._runs(Run(process))
         self._emit("start")
@@ -227,14 +189,8 @@ class ContainerActor(Actor):
         await self.mailbox.report(m.Exited(status))
 
     def _start_failed(self, error: BiremeError) -> None:
-        code = 127 if isinstance(error, CommandNotFound) else 126 if isinstance(error, CommandNotExecutable) else 128
-        ran_before = bool(self.state.finished)
-        self._step(
-            Trigger.EXITED if ran_before else Trigger.NEVER_STARTED,
-            exit_code=code,
-            error=str(error),
-            finished=self._ports.clock() if ran_before else 0,
-        )
+        trigger = Trigger.EXITED if self.state.finished else Trigger.NEVER_STARTED
+        self._step(trigger, **_states.not_started(self.state, error, self._ports.clock()))
         self._start_scope = None
         self._answer(self._starts, error)
         self._answer(self._restarts, error)
@@ -249,15 +205,7 @@ class ContainerActor(Actor):
     def _exited(self, message: m.Exited) -> None:
         status = message.status
         self._run = None
-        self._step(
-            Trigger.EXITED,
-            pid=0,
-            exit_code=int(status),
-            exit_signal=status.signal,
-            oom_killed=status.oom_killed,
-            finished=status.finished or self._ports.clock(),
-            error=status.error,
-        )
+        self._step(Trigger.EXITED, **_states.exited(status, self._ports.clock()))
         if status.oom_killed:
             self._emit("oom")
         self._emit("die", exitCode=str(int(status)))
@@ -454,14 +402,10 @@ class ContainerActor(Actor):
     @protected
     async def _remove_everything(self, volumes: bool) -> None:
         error: BiremeError | None = None
-        ports, config = self._ports, self.config
         self.record.note(self.state)
         try:
             await self.record.save()
-            ports.logs.close_log(config.id)
-            await ports.driver.cleanup(config)
-            await ports.release_volumes(config, volumes)
-            await ports.rootfs.remove(config.id)
+            await self._ports.remove(self.config, volumes)
             await self.record.forget()
         except BiremeError as failure:
             error = failure
@@ -504,16 +448,7 @@ class ContainerActor(Actor):
             self.spawn(self.record.save)
 
     def _emit(self, action: str, **attributes: str) -> None:
-        known = {**self.config.labels, "image": self.config.image, "name": self.config.name}
-        self._ports.events.emit(
-            Event(
-                kind="container",
-                action=action,
-                id=self.config.id,
-                time=self._ports.clock(),
-                attributes={**known, **attributes},
-            )
-        )
+        self._ports.events.emit(container_event(self.config, action, self._ports.clock(), **attributes))
 
     @staticmethod
     def _answer(replies: list[Reply[None]], error: BiremeError | None = None) -> None:

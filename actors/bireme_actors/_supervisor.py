@@ -23,16 +23,17 @@ from bireme_actors import _messages as m
 from bireme_actors._actor import Actor, protected
 from bireme_actors._adoption import is_news, with_process, without_process
 from bireme_actors._catalog import VolumeCatalog
-from bireme_actors._container import STOP_SECONDS, ContainerActor, ContainerPorts
+from bireme_actors._container import STOP_SECONDS, ContainerActor
+from bireme_actors._container_ports import ContainerPorts
 from bireme_actors._creation import Maker, with_mounts
 from bireme_actors._errors import ActorStopped, BiremeError, Conflict, InvalidConfig, NotFound, NotModified
+from bireme_actors._events import container_event, volume_event
 from bireme_actors._model import (
     ContainerConfig,
     ContainerId,
     ContainerRecord,
     ContainerState,
     ContainerView,
-    Event,
     VolumeId,
     VolumeView,
     WaitCondition,
@@ -86,7 +87,7 @@ class Supervisor:
         self._ports = ports
         self._container_scope = containers
         self._volume_scope = volumes
-        self._volumes = VolumeCatalog(ports.volumes, ports.clock, self._run_volume)
+        self._volumes = VolumeCatalog(ports.volumes, ports.clock, self._run_volume, self._volume_gone)
         self._maker = Maker(self._volumes, ports.rootfs, ports.records)
         self._container_ports = {name: self._ports_of(driver) for name, driver in ports.drivers.items()}
         self._adopted: set[ContainerId] = set()
@@ -172,18 +173,21 @@ class Supervisor:
 
     async def _undo(self, config: ContainerConfig) -> None:
         try:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS) as scope:
                 await self._maker.undo(config)
+            if scope.cancelled_caught:
+                _log.warning("container %s could not be undone in %.0f seconds", config.id, CLOSE_SECONDS)
         finally:
             self.registry.forget(config.id)
 
     def _admit(self, config: ContainerConfig) -> ContainerActor:
         actor = self._run_container(config, None, None)
+        now = self._ports.clock()
         for mount in config.mounts:
             if mount.owned:
-                self._emit("volume", "create", mount.volume, {"driver": "local"})
-        attributes = {**config.labels, "image": config.image, "name": config.name}
-        self._emit("container", "create", config.id, attributes)
+                self._volumes.get(mount.volume).announced = True
+                self._ports.events.emit(volume_event(mount.volume, "create", now))
+        self._ports.events.emit(container_event(config, "create", now))
         return actor
 
     # Across containers.
@@ -223,7 +227,7 @@ class Supervisor:
                 await actor.ref.ask(m.Reconfigure(lambda config: replace(config, name=name)))
         finally:
             self.registry.release(container, name if actor.config.name != name else before)
-        self._emit("container", "rename", container, {**actor.config.labels, "name": name, "oldName": before})
+        self._ports.events.emit(container_event(actor.config, "rename", self._ports.clock(), oldName=before))
 
     # Volumes.
 
@@ -233,12 +237,13 @@ class Supervisor:
             await self._volumes.get(VolumeId(volume)).ref.ask(m.RemoveVolume())
         except ActorStopped as error:
             raise NotFound(f"get {volume}: no such volume") from error
-        self._emit("volume", "destroy", volume, {"driver": "local"})
 
     async def _release_volumes(self, config: ContainerConfig, remove: bool) -> None:
         for mount in reversed(config.mounts):
-            if await self._volumes.detach(mount.volume, config.id, remove=remove):
-                self._emit("volume", "destroy", mount.volume, {"driver": "local"})
+            await self._volumes.detach(mount.volume, config.id, remove=remove)
+
+    def _volume_gone(self, volume: VolumeId) -> None:
+        self._ports.events.emit(volume_event(volume, "destroy", self._ports.clock()))
 
     # Starting up and closing.
 
@@ -348,11 +353,6 @@ class Supervisor:
             await actor.run()
         except* Exception:  # noqa: BLE001 - a crash is contained here, and told
             _log.exception("%r crashed: this is a bug in bireme; the others go on", actor)
-
-    def _emit(self, kind: str, action: str, subject: str, attributes: Mapping[str, str]) -> None:
-        self._ports.events.emit(
-            Event(kind=kind, action=action, id=subject, time=self._ports.clock(), attributes=dict(attributes))
-        )
 
 
 def grace(config: ContainerConfig) -> float:

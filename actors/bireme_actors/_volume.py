@@ -33,7 +33,7 @@ class VolumeActor(Actor):
         created: Nanoseconds | None = None,
         unheld_since: Nanoseconds = 0,
         holders: Iterable[ContainerId] = (),
-        gone: Callable[[VolumeId], object] = lambda volume: None,
+        gone: Callable[[VolumeActor], object] = lambda actor: None,
     ) -> None:
         """``created`` None is a volume still to be made; otherwise it is there already, held by ``holders``.
 
@@ -42,6 +42,8 @@ class VolumeActor(Actor):
         super().__init__(f"volume {volume}")
         self.id = volume
         self.status = VolumeStatus.NEW if created is None else VolumeStatus.READY
+        self.announced = created is not None
+        """Whether others have been told of it: its container exists."""
         self._store = store
         self._clock = clock
         self._gone = gone
@@ -111,7 +113,7 @@ class VolumeActor(Actor):
         self._populating = None
         self._step(VolumeTrigger.POPULATED if message.error is None else VolumeTrigger.POPULATE_FAILED)
         if message.error is not None:
-            self._gone(self.id)
+            self._gone(self)
         self._answer_all(message.error, None)
         deferred, self._deferred = self._deferred, []
         for asked, reply in deferred:
@@ -178,7 +180,7 @@ class VolumeActor(Actor):
     def _removed(self, message: m.VolumeRemoved) -> None:
         self._step(VolumeTrigger.REMOVED if message.error is None else VolumeTrigger.REMOVE_FAILED)
         if message.error is None:
-            self._gone(self.id)
+            self._gone(self)
         self._answer_all(message.error, True)
         if message.error is None:
             self.stop()

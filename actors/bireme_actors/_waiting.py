@@ -72,13 +72,12 @@ class Exits:
         ``not-running``: at once unless it runs or is about to; ``next-exit``: an exit still to come; ``removed``: the
         end of the removal. A container that is removed ends every wait.
         """
+        runs = state.running or state.status in _ABOUT_TO_RUN
+        if condition is WaitCondition.NOT_RUNNING and not runs:
+            return _answered(state.exit_status())
         if condition is WaitCondition.REMOVED or self._removed.done():
             return self._removed
-        if condition is WaitCondition.NEXT_EXIT or state.running or state.status in _ABOUT_TO_RUN:
-            return self._next
-        answered = Watch()
-        answered.set(state.exit_status())
-        return answered
+        return self._next
 
     def exited(self, status: ExitStatus) -> None:
         """The container has exited: everyone who waits for that is answered."""
@@ -99,6 +98,12 @@ class Exits:
     def waiters(self) -> int:
         """How many tasks wait for an exit or for the removal."""
         return self._next.waiters + self._removed.waiters
+
+
+def _answered(status: ExitStatus) -> Watch:
+    watch = Watch()
+    watch.set(status)
+    return watch
 
 
 _ABOUT_TO_RUN = frozenset({Status.STARTING, Status.RESTARTING})

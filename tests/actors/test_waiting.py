@@ -169,6 +169,17 @@ async def test_detaching_ends_every_wait_with_an_error(
         await actor.exits.watch(NEXT_EXIT, actor.state).wait()
 
 
+async def test_an_exit_that_was_told_is_known_after_the_end_too(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    async with open_core(OnExit.STOP) as core:
+        actor = await core.create(sample_config("app"))
+        await actor.ref.ask(Start())
+    assert await actor.exits.watch(NOT_RUNNING, actor.state).wait() == 143
+    with pytest.raises(ActorStopped):
+        await actor.exits.watch(NEXT_EXIT, actor.state).wait()
+
+
 async def test_a_watch_takes_the_first_answer_only(clock: MockClock) -> None:
     watch = Watch()
     assert not watch.done()

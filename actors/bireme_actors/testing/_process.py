@@ -57,7 +57,8 @@ class FakeSource:
         return other
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
+        if self._data or self._ended or self._closed:
+            await trio.lowlevel.checkpoint()
         while not self._data and not self._ended and not self._closed:
             self._news = trio.Event()
             if not await _happens(self._news, self.ends_at):
@@ -188,8 +189,7 @@ class FakeProcess:
 
     async def wait(self) -> ExitStatus:
         """See ``Process.wait``."""
-        await trio.lowlevel.checkpoint()
-        if self._exit is None and not await _happens(self._exited, self._ends_at):
+        if not await _happens(self._exited, self._ends_at):
             self.exit(self._code)
         assert self._exit is not None
         return self._exit
