@@ -229,9 +229,10 @@ def test_a_terminal_its_size_and_the_keys_that_leave_it(docker: Docker) -> None:
 
 def test_clients_that_are_killed_leave_containers_as_they_are(docker: Docker, engine: Engine) -> None:
     docker.ok("run", "-d", "--name", "k1", "busybox", "sh", "-c", "while :; do echo x; sleep 1; done")
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     clients = [
-        docker.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        for words in (("logs", "-f", "k1"), ("wait", "k1"), ("attach", "k1"), ("stats", "k1"), ("exec", "k1", "sleep", "99"))
+        docker.start(*line.split(), **silent)
+        for line in ("logs -f k1", "wait k1", "attach k1", "stats k1", "exec k1 sleep 99")
     ]
     clients.append(docker.start("exec", "-i", "k1", "cat", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL))
     while "cat" not in docker.ok("top", "k1"):
