@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from bireme_actors.testing._contracts import (
-    Check,
-    DriverBench,
-    DriverContract,
-    LogBench,
-    LogStoreContract,
-    RecordBench,
-    RecordStoreContract,
-    RootfsBench,
-    RootfsStoreContract,
-    VolumeBench,
-    VolumeStoreContract,
-    checks,
-    rich_config,
-    rich_state,
-)
+from bireme_actors.testing._contracts import Check, checks
+from bireme_actors.testing._driver_contract import DriverBench, DriverContract
 from bireme_actors.testing._fakes import (
-    EPOCH,
     EventRecorder,
     FakeDriver,
     Fakes,
@@ -28,11 +13,20 @@ from bireme_actors.testing._fakes import (
     MemoryRecords,
     MemoryRootfs,
     MemoryVolumes,
-    sample_config,
-    virtual_time,
 )
 from bireme_actors.testing._faults import Crash, Faults, Hold
 from bireme_actors.testing._process import FakeProcess, FakeSink, FakeSource
+from bireme_actors.testing._samples import EPOCH, rich_config, rich_state, sample_config, virtual_time
+from bireme_actors.testing._store_contracts import (
+    LogBench,
+    LogStoreContract,
+    RecordBench,
+    RecordStoreContract,
+    RootfsBench,
+    RootfsStoreContract,
+    VolumeBench,
+    VolumeStoreContract,
+)
 
 __all__ = [
     "EPOCH",

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-import trio
-
 from bireme_actors._errors import DriverError, NotFound, StorageError
 from bireme_actors._model import (
     ContainerConfig,
@@ -21,20 +19,12 @@ from bireme_actors._model import (
     Event,
     Nanoseconds,
     VolumeId,
-    new_id,
 )
 from bireme_actors._supervisor import Ports
 from bireme_actors.testing._faults import Faults
 from bireme_actors.testing._process import FakeProcess
 from bireme_actors.testing._programs import begin
-
-EPOCH = 1_700_000_000_000_000_000
-"""Wall-clock time at zero of trio's clock, in nanoseconds."""
-
-
-def virtual_time() -> Nanoseconds:
-    """A ``Clock`` that goes as trio's clock does, so that it is virtual where that is."""
-    return EPOCH + int(trio.current_time() * 1e9)
+from bireme_actors.testing._samples import virtual_time
 
 
 class FakeDriver:
@@ -270,17 +260,3 @@ class Fakes:
             *(f"record of {container}" for container in self.records.records),
             *(f"log of {container}" for container in self.logs.opened),
         ]
-
-
-def sample_config(*args: str, name: str = "", **changes: object) -> ContainerConfig:
-    """A container's configuration, with a fresh identifier, that runs ``args`` (default ``app``)."""
-    container = ContainerId(new_id())
-    config = ContainerConfig(
-        id=container,
-        name=name or f"c-{container[:12]}",
-        created=virtual_time(),
-        image="busybox:latest",
-        image_id="sha256:" + "0" * 64,
-        args=args or ("app",),
-    )
-    return replace(config, **changes)  # type: ignore[arg-type]  # by field name
