@@ -27,11 +27,7 @@ def architecture() -> str:
 
 def version(parts: Parts) -> dict[str, Any]:
     """Engine API, ``SystemVersion``."""
-    details = {"ApiVersion": API_VERSION, "MinAPIVersion": MIN_API_VERSION, "Arch": architecture(), "Os": "linux"}
-    return {
-        "Platform": {"Name": "Bireme"},
-        "Components": [{"Name": "Engine", "Version": bireme.__version__, "Details": details}],
-        "Version": bireme.__version__,
+    details = {
         "ApiVersion": API_VERSION,
         "MinAPIVersion": MIN_API_VERSION,
         "GitCommit": "",
@@ -40,6 +36,14 @@ def version(parts: Parts) -> dict[str, Any]:
         "Arch": architecture(),
         "KernelVersion": platform.release(),
         "BuildTime": "",
+    }
+    return {
+        "Platform": {"Name": "Bireme"},
+        "Components": [
+            {"Name": "Engine", "Version": bireme.__version__, "Details": {**details, "Experimental": "false"}}
+        ],
+        "Version": bireme.__version__,
+        **details,
     }
 
 

@@ -36,6 +36,7 @@ from bireme_actors import (
     RunningContainer,
     Start,
     Status,
+    StorageError,
     Supervisor,
     open_supervisor,
 )
@@ -87,6 +88,8 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
         raise InvalidConfig(f"unknown driver '{settings.driver}'; known: {', '.join(DRIVERS)}")
     check_requirements()
     detached = on_exit is OnExit.DETACH
+    if detached:
+        _make_run_directory(settings.run_dir)
     with open_root(settings.root) as layout:
         found = await trio.to_thread.run_sync(recover, layout)
         images = await trio.to_thread.run_sync(open_images, layout)
@@ -109,6 +112,13 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
                 yield Runtime(parts, ephemeral=on_exit is OnExit.REMOVE)
 
 
+def _make_run_directory(path: str) -> None:
+    try:
+        os.makedirs(path, mode=0o711, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the run directory {path}: {error.strerror}") from error
+
+
 async def _forget_execs(events: EventBus, execs: Execs) -> None:
     async with events.subscribe(0, 0) as stream:
         async for event in stream:
@@ -119,9 +129,7 @@ async def _forget_execs(events: EventBus, execs: Execs) -> None:
 async def _adopt(
     supervisor: Supervisor, driver: NativeDriver, records: Sequence[ContainerRecord], *, serving: bool
 ) -> None:
-    """Take every container on disk in; remove those whose removal was under way or is due; restart those that ask for
-    it.
-    """
+    """Take every container on disk in, finish removals that were under way or are due, restart what asks for it."""
     for record in records:
         process = await _left_running(driver, record)
         try:

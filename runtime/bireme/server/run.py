@@ -15,7 +15,7 @@ import trio
 from bireme.config import DEFAULT_DRIVER, Settings
 from bireme.engine import open_background, open_engine
 from bireme.server.front import Front, open_front
-from bireme_actors import BiremeError, OnExit, StorageError
+from bireme_actors import BiremeError, OnExit
 
 DESCRIPTORS = 1 << 16
 """Open files an engine wants: a log and pipes a container, a socket a client."""
@@ -70,7 +70,6 @@ async def _run(settings: EngineSettings) -> None:
 
 async def _serve(settings: EngineSettings, front: Front) -> None:
     parts = Settings(root=settings.root, run_dir=settings.run_dir, driver=settings.driver)
-    _make_run_directory(parts.run_dir)
     async with open_engine(parts, OnExit.DETACH) as runtime:
         _raise_descriptor_limit()
         await front.serve(
@@ -90,13 +89,6 @@ async def _end_on_signal(front: Front, scope: trio.CancelScope, signals: AsyncIt
             return
         logging.getLogger("bireme.server").info("%s: ending, containers go on", signal.Signals(signum).name)
         front.shutdown.request(OnExit.DETACH)
-
-
-def _make_run_directory(path: str) -> None:
-    try:
-        os.makedirs(path, mode=0o711, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make the run directory {path}: {error.strerror}") from error
 
 
 def _tell_ready(fd: int | None) -> None:
