@@ -1,19 +1,18 @@
 """What deciding costs: the whole core on ports in memory, so that nothing but actors, plans and messages is measured.
 
 *Lives*: create with one new volume, start, wait for the exit, remove with the volume; 16 at a time.
-*Asks*: one message to an actor and its answer, one after the other. What a container costs on the host has to be
+*Asks*: one message to an actor (pause, unpause) and its answer, one after the other. What a container costs on the host has to be
 compared with this: it is the share of it that Python's deciding takes.
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
 import time
 
 import trio
 
-from bireme_actors import Kill, Remove, Start, Supervisor, WaitCondition, open_supervisor
+from bireme_actors import Pause, Remove, Start, Supervisor, Unpause, WaitCondition, open_supervisor
 from bireme_actors.testing import Fakes, sample_config
 
 AT_ONCE = 16
@@ -45,8 +44,9 @@ async def ask_microseconds(count: int) -> float:
         actor = await supervisor.create(sample_config("app"))
         await actor.ref.ask(Start())
         begin = time.perf_counter()
-        for _ in range(count):
-            await actor.ref.ask(Kill(signal.SIGWINCH))
+        for _ in range(count // 2):
+            await actor.ref.ask(Pause())
+            await actor.ref.ask(Unpause())
         return (time.perf_counter() - begin) / count * 1e6
 
 
