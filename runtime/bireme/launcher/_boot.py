@@ -49,6 +49,7 @@ def run(stage: str, settings: Settings, descriptor: int) -> NoReturn:
     """Do one stage; ``descriptor`` is the socket to the engine. What goes wrong is told there."""
     stages = {"prepare": _prepare, "serve": _serve, "sweep": _sweep}
     engine = socket.socket(fileno=descriptor)
+    engine.set_inheritable(False)
     try:
         stages[stage](settings, engine)
     except Failure as failure:
@@ -74,7 +75,7 @@ def _prepare(settings: Settings, engine: socket.socket) -> None:
     pid, _ = sys_.clone3(sys_.CLONE_NEWPID | (0 if settings["socket"] else sys_.CLONE_PARENT))
     if pid == 0:
         options = sys.orig_argv[1 : sys.orig_argv.index(sys.argv[0]) + 1]
-        os.set_inheritable(engine.fileno(), True)
+        engine.set_inheritable(True)
         arguments = [sys.executable, *options, "serve", sys.argv[2], str(engine.fileno())]
         os.execve(f"/proc/self/fd/{interpreter}", arguments, os.environ)
 

@@ -346,6 +346,8 @@ async def test_unpack_sets_no_attribute_of_the_kernels(bench: Bench) -> None:
     ("data", "text"),
     [
         (b"\x01" * 2000, "the archive cannot be read"),
+        (archive(info("a/../../x")), "leads out of the directory"),
+        (archive(info("h", tarfile.LNKTYPE, "../x")), "leads out of the directory"),
         (b"short", "the archive cannot be read"),
         (archive((info("x"), b"y" * 5000))[:2000], "the archive cannot be read"),
         (archive(info("a"), info("a/b")), "lies below something else than a directory"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,27 @@ async def test_a_working_directory_through_a_descriptor_makes_nothing(bench: Ben
             await bench.run_shell("true", cwd=f"/link{number}/made")
     assert bench.groups() == before
     assert not list(bench.root.glob("**/made"))
+
+
+OUTSIDE = """
+import os, sys
+from bireme.launcher import _program
+from bireme.launcher._protocol import Failure
+os.chdir("/proc")
+os.chroot(sys.argv[1])
+try:
+    _program._check_inside()
+except Failure as failure:
+    print(failure.message)
+"""
+
+
+def test_a_working_directory_outside_of_the_root_is_noticed(tmp_path: Path) -> None:
+    """However it came about: the last thing before the command is executed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", OUTSIDE, str(tmp_path)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    assert done.stdout == "the working directory lies outside of the container's root\n"
 
 
 # The runtime's own program and processes (CVE-2019-5736)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.runtime.launcher.harness import DOCKER_CAPABILITIES, PASSWD, Bench, read_until
+from tests.runtime.launcher.harness import (
+    DOCKER_CAPABILITIES,
+    PASSWD,
+    Bench,
+    communicate,
+    open_bench,
+    prepare,
+    read_until,
+)
 
 pytestmark = pytest.mark.root
 
@@ -111,9 +120,11 @@ async def test_devices(bench: Bench) -> None:
 async def test_a_device_node_of_ones_own_opens_nothing(bench: Bench) -> None:
     """CAP_MKNOD is among the default rights; what it makes is guarded by the cgroup's device program."""
     assert bench.launcher.facts["devices"]
-    done = await bench.run_shell("mknod /disk b 254 0 && head -c 1 /disk; mknod /kmsg c 1 11 && head -c 1 /kmsg")
-    assert done.err.count("Operation not permitted") == 2
-    assert done.out == ""
+    nodes = {"tun": "c 10 200", "loop": "b 7 0", "console": "c 4 64", "zero": "c 1 5"}
+    opens = "for n in /tmp/*; do (: < $n) && echo $n opens; done"
+    done = await bench.run_shell("; ".join([f"mknod /tmp/{name} {node}" for name, node in nodes.items()] + [opens]))
+    assert done.lines == ["/tmp/zero opens"]
+    assert done.err.count("Operation not permitted") == 3
 
 
 async def test_capabilities_are_those_asked_for(bench: Bench) -> None:
@@ -238,6 +249,34 @@ async def test_volumes(bench: Bench) -> None:
     assert (bench.root / "volumes/v0/x").read_text() == "1\n"
     assert (bench.root / "volumes/v1/x").read_text() == "2\n"
     assert os.listdir(bench.root / "volumes/v2") == []
+
+
+async def test_what_the_host_mounts_later_does_not_appear(tmp_path: Path) -> None:
+    """Even where the volume lies on a mount that the host shares with others."""
+    root = prepare(tmp_path / "root")
+    (root / "volumes/v0/below").mkdir(parents=True)
+    _mount("--bind", str(root / "volumes"), str(root / "volumes"))
+    _mount("--make-shared", str(root / "volumes"))
+    try:
+        async with open_bench(root) as bench:
+            request = bench.start_request("sh", "-c", LATER, mounts=[bench.volume("/data")], stdin=True)
+            launched = await bench.launcher.start(request)
+            _mount("-t", "tmpfs", "x", str(root / "volumes/v0/below"))
+            assert (await communicate(launched)).out == "1\n"
+            await bench.launcher.cleanup("c0")
+    finally:
+        _unmount(str(root / "volumes"))
+
+
+LATER = "read x; grep -c /data /proc/mounts"
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+def _unmount(path: str) -> None:
+    subprocess.run(["umount", "-R", path], check=True)
 
 
 async def test_files(bench: Bench) -> None:
