@@ -1,8 +1,9 @@
 """What deciding costs: the whole core on ports in memory, so that nothing but actors, plans and messages is measured.
 
 *Lives*: create with one new volume, start, wait for the exit, remove with the volume; 16 at a time.
-*Asks*: one message to an actor (pause, unpause) and its answer, one after the other. What a container costs on the host has to be
-compared with this: it is the share of it that Python's deciding takes.
+*Asks*: one message to an actor (pause, unpause) and its answer, one after the other.
+
+What a container costs on the host has to be compared with this: it is the share that Python's deciding takes.
 """
 
 from __future__ import annotations

@@ -23,5 +23,5 @@ bireme wait $BACKUP_JOB
 # A second database, fresh volumes, and the dump into it.
 SECOND=$(bireme run -d -v /var/lib/postgresql -v /var/log/postgresql -v /run/postgresql postgres)
 ready $SECOND
-bireme cp $BACKUP_JOB:/backup/all.sql - | tar -xO | bireme exec -i $SECOND psql -q
+bireme cp $BACKUP_JOB:/backup/all.sql - | tar -xO | bireme exec -i $SECOND psql -q -o /dev/null
 bireme exec $SECOND psql -Atc "SELECT count(*) FROM rows"
