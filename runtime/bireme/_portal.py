@@ -1,21 +1,22 @@
-"""The engine in a thread of its own: what ``blocking`` and ``aio`` stand on, over anyio's portal on the trio
-backend.
-"""
+"""The engine in a thread of its own, reached over anyio's portal: what ``blocking`` and ``aio`` have in common."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import trio
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from bireme import engine
 from bireme.engine import Image, ImageStore, open_file
-from bireme_actors import BiremeError
+from bireme_actors import BiremeError, Status
 
 T = TypeVar("T")
 
@@ -59,6 +60,53 @@ class Stream(Generic[T]):
     def close(self) -> None:
         """Give up reading."""
         self._task.cancel()
+
+
+class Face:
+    """A thing of the engine's, and the thread it lives in."""
+
+    def __init__(self, portal: BlockingPortal) -> None:
+        self._portal = portal
+
+    def _read(self, function: Callable[..., T], *args: object, **options: Any) -> T:
+        """A frozen snapshot, ready at once: the engine's thread is asked, and answers between two of its steps."""
+        return self._portal.call(partial(function, *args, **options))
+
+
+class ContainerFace(Face):
+    """What a container's handle knows without asking anybody."""
+
+    def __init__(self, container: engine.Container, portal: BlockingPortal) -> None:
+        super().__init__(portal)
+        self._container = container
+
+    def __repr__(self) -> str:
+        return repr(self._container)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ContainerFace) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @property
+    def id(self) -> str:
+        return self._container.id
+
+    @property
+    def name(self) -> str:
+        return self._container.name
+
+    @property
+    def status(self) -> Status:
+        return self._container.status
+
+    @property
+    def volumes(self) -> Mapping[str, Path]:
+        return self._container.volumes
+
+    def inspect(self) -> dict[str, object]:
+        return self._read(self._container.inspect)
 
 
 async def import_file(images: ImageStore, path: str | os.PathLike[str], options: Mapping[str, Any]) -> Image:

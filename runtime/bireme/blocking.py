@@ -14,14 +14,13 @@ import os
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
 from anyio.from_thread import BlockingPortal
 
 from bireme import _portal, engine
 from bireme.engine import Completed, CreateOptions, Image, LogEntry
-from bireme_actors import BiremeError, Event, ExitStatus, OnExit, Status, VolumeView, WaitCondition
+from bireme_actors import BiremeError, Event, ExitStatus, OnExit, VolumeView, WaitCondition
 
 __all__ = ["Attachment", "Container", "Images", "Runtime", "open_runtime"]
 
@@ -51,16 +50,8 @@ def _iterate(portal: BlockingPortal, stream: _portal.Stream[T]) -> Generator[T]:
         stream.close()
 
 
-class _Face:
-    """A thing of the engine's, and the thread it lives in."""
-
-    def __init__(self, portal: BlockingPortal) -> None:
-        self._portal = portal
-
+class _Face(_portal.Face):
     def _call(self, function: Callable[..., Awaitable[T]], *args: object, **options: Any) -> T:
-        return self._portal.call(partial(function, *args, **options))
-
-    def _read(self, function: Callable[..., T], *args: object, **options: Any) -> T:
         return self._portal.call(partial(function, *args, **options))
 
 
@@ -81,40 +72,8 @@ class Attachment(_Face):
         return _iterate(self._portal, _portal.Stream(self._portal, aclosing(self._attachment.__aiter__())))
 
 
-class Container(_Face):
+class Container(_Face, _portal.ContainerFace):
     """See ``bireme.Container``."""
-
-    def __init__(self, container: engine.Container, portal: BlockingPortal) -> None:
-        super().__init__(portal)
-        self._container = container
-
-    def __repr__(self) -> str:
-        return repr(self._container)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Container) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    @property
-    def id(self) -> str:
-        return self._container.id
-
-    @property
-    def name(self) -> str:
-        return self._container.name
-
-    @property
-    def status(self) -> Status:
-        return self._container.status
-
-    @property
-    def volumes(self) -> Mapping[str, Path]:
-        return self._container.volumes
-
-    def inspect(self) -> dict[str, object]:
-        return self._read(self._container.inspect)
 
     def start(self) -> None:
         self._call(self._container.start)
