@@ -1,4 +1,7 @@
-"""The launcher's end of the connection to an engine: it never waits for the engine to read."""
+"""The launcher's end of the connection to an engine: it never waits for the engine to read.
+
+What is said while no engine is there is lost; an engine that comes asks for what it needs to know.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ class Link:
                 message, descriptors = _protocol.receive(self._sock)
             except BlockingIOError:
                 return
-            except _protocol.Disconnected:
+            except (_protocol.Disconnected, OSError, ValueError):  # gone, or not speaking our language
                 self.close()
                 self._on_end()
                 return
@@ -86,3 +89,27 @@ class Link:
             for fd in descriptors:
                 os.close(fd)
         self._waiting.clear()
+
+
+class Voice:
+    """What the launcher says, to whichever engine is connected."""
+
+    __slots__ = ("link",)
+
+    def __init__(self) -> None:
+        self.link: Link | None = None
+
+    def tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Say something that nobody asked for."""
+        if self.link is not None:
+            self.link.send(message, descriptors)
+
+    def answer(self, request_id: int, result: object, descriptors: Sequence[int] = ()) -> None:
+        """Answer a request; 0 is one that nobody waits for any more."""
+        if request_id:
+            self.tell({"id": request_id, "ok": result}, descriptors)
+
+    def refuse(self, request_id: int, kind: str, text: str) -> None:
+        """Answer a request with an error."""
+        if request_id:
+            self.tell({"id": request_id, "error": {"kind": kind, "message": text}})

@@ -1,0 +1,328 @@
+"""The launcher's children, from the clone to the exit that has been told.
+
+States of a process: cloned (``status`` open), started (``started`` set, its request answered), ended (``pidfd`` -1).
+A start that fails is answered only after its process has been reaped and its cgroup removed: an error means that
+nothing is left. An exit is noted in the container's directory before it is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+
+from bireme import _syscalls as sys_
+from bireme.launcher import _cgroups, _protocol, sandbox
+from bireme.launcher._loop import PRIORITY, Loop
+from bireme.launcher._processes import STREAMS, Pipes, Record, close_all
+from bireme.launcher._protocol import ABORTED, CONFLICT, DRIVER, Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from bireme.launcher._link import Voice
+    from bireme.launcher.requests import ExitFacts, Message, ProcessRequest
+
+
+class Clones:
+    """Every process not reaped, and containers until the engine has cleaned up after them."""
+
+    def __init__(
+        self, loop: Loop, cgroups: _cgroups.Cgroups, proc: int, voice: Voice, on_exit: Callable[[], None]
+    ) -> None:
+        """``on_exit`` is called after each process that has ended and been told of."""
+        self._loop = loop
+        self._cgroups = cgroups
+        self._proc = proc
+        self._voice = voice
+        self._on_exit = on_exit
+        self._last_number = 0
+        self.keeps_streams = False
+        """Whether copies of the containers' streams are kept, for an engine that comes after this one."""
+        self.records: dict[int, Record] = {}
+        self.containers: dict[str, Record] = {}
+
+    # Birth
+
+    def spawn(
+        self,
+        request_id: int,
+        container: str,
+        process: ProcessRequest,
+        group: _cgroups.Group | None,
+        seccomp: bytes | None,
+        flags: int,
+        inside: Callable[[sandbox.Child], NoReturn],
+    ) -> Record:
+        """A new process that is to be executed ``inside``; what it needs is made, and given back if it fails."""
+        pipes = Pipes(process)
+        cgroup = group.fd if group is not None and group.fd >= 0 else None
+        try:
+            record, status = self.clone(request_id, container, flags, cgroup)
+            if status is not None:
+                stdin, stdout, stderr = pipes.inner
+                inside(sandbox.Child(status, (stdin, stdout, stderr), seccomp, group.entered if group else ()))
+        except OSError:
+            close_all(pipes.outer)
+            raise
+        finally:
+            pipes.close_inner()
+        record.streams = pipes.outer
+        record.tty = process["tty"]
+        return record
+
+    def clone(
+        self, request_id: int, container: str, flags: int, cgroup: int | None
+    ) -> tuple[Record, socket.socket | None]:
+        """A new process: its record in the launcher, the socket to report on in the child."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            pid, pidfd = sys_.clone3(flags, cgroup=cgroup)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        self._last_number += 1
+        record = Record(self._last_number, request_id, container, pid, pidfd)
+        if pid == 0:
+            return record, theirs
+        theirs.close()
+        ours.setblocking(False)
+        record.status = ours
+        self.records[record.number] = record
+        self._loop.watch(ours.fileno(), lambda: self._hear(record))
+        self._loop.watch(pidfd, lambda: self._exited(record))
+        return record, None
+
+    def _hear(self, record: Record) -> None:
+        """Take in what a child reports; at the end of file it has been executed, or will be reaped."""
+        while record.status is not None:
+            try:
+                message, descriptors = _protocol.receive(record.status)
+            except BlockingIOError:
+                return
+            except _protocol.Disconnected:
+                self._loop.forget(record.status.fileno())
+                record.status.close()
+                record.status = None
+                if record.ready and record.failure is None:
+                    self._started(record)
+                return
+            self._note(record, message, descriptors)
+
+    def _note(self, record: Record, message: Message, descriptors: list[int]) -> None:
+        if sandbox.READY in message:
+            record.ready = True
+        elif sandbox.TERMINAL in message:
+            record.streams["terminal"] = descriptors.pop()
+        elif "result" in message:
+            record.result = message["result"]
+        elif "error" in message:
+            record.failure = message["error"]
+        for fd in descriptors:
+            os.close(fd)
+
+    def _started(self, record: Record) -> None:
+        record.started = time.time_ns()
+        record.host_pid = self._find_host_pid(record.pidfd)
+        names = [name for name in STREAMS if name in record.streams]
+        facts = {"process": record.number, "pid": record.host_pid, "started": record.started, "streams": names}
+        self._voice.answer(record.request_id, facts, [record.streams[name] for name in names])
+        record.request_id = 0
+        if not self.keeps_streams or record.group is None:
+            record.close_streams()
+
+    def _find_host_pid(self, pidfd: int) -> int:
+        fd = os.open(f"self/fdinfo/{pidfd}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
+        try:
+            text = os.read(fd, 4096).decode()
+        finally:
+            os.close(fd)
+        return int(text.partition("\nPid:")[2].split(None, 1)[0])
+
+    # Exits
+
+    def _exited(self, record: Record) -> None:
+        self._hear(record)
+        code, signum = self._reap(record)
+        if record.group is not None or record.started:
+            self._process_ended(record, code, signum)
+        else:
+            self._helper_ended(record, signum)
+        self._on_exit()
+
+    def _reap(self, record: Record) -> tuple[int, int]:
+        """Wait for a process that has ended or is sure to: ``(exit code, signal or 0)``."""
+        _, status = os.waitpid(record.pid, 0)
+        self._loop.forget(record.pidfd)
+        os.close(record.pidfd)
+        record.pidfd = -1
+        self._forget_freezing(record, "it has ended")
+        if os.WIFSIGNALED(status):
+            return 128 + os.WTERMSIG(status), os.WTERMSIG(status)
+        return os.WEXITSTATUS(status), 0
+
+    def _process_ended(self, record: Record, code: int, signum: int) -> None:
+        finished = time.time_ns()
+        first = record.group is not None
+        oom_killed = self._group_ended(record) if record.group is not None else False
+        if not record.started:
+            self._failed(record, signum)
+            return
+        record.exit = {
+            "process": record.number,
+            "container": record.container,
+            "code": code,
+            "signal": signum,
+            "oom_killed": oom_killed,
+            "started": record.started,
+            "finished": finished,
+        }
+        if record.exit_file:
+            self._write_exit(record.exit_file, record.exit)
+        if not first:
+            del self.records[record.number]
+        self._voice.tell({"event": "exit", "exit": record.exit})
+
+    def _group_ended(self, record: Record) -> bool:
+        """Remove a container's cgroup; whether memory ran out in it."""
+        group = record.group
+        if group is None:
+            return False
+        oom_killed = self._cgroups.oom_killed(group)
+        self.remove_group(group)
+        return oom_killed
+
+    def remove_group(self, group: _cgroups.Group) -> None:
+        """Now, or as soon as the kernel counts none of its processes any more."""
+        if not self._cgroups.remove(group):
+            self._loop.call_later(0.01, self._retry_groups)
+
+    def _retry_groups(self) -> None:
+        if not self._cgroups.retry():
+            self._loop.call_later(0.02, self._retry_groups)
+
+    def _write_exit(self, path: str, facts: ExitFacts) -> None:
+        """Note an exit. A lost note loses no exit while an engine listens: the event that follows tells it too."""
+        beside = f"{path}.{facts['process']}"
+        with contextlib.suppress(OSError):
+            try:
+                fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                with open(fd, "wb") as file:
+                    file.write(json.dumps(facts).encode())
+                os.rename(beside, path)
+            except OSError:
+                os.unlink(beside)
+
+    def _failed(self, record: Record, signum: int) -> None:
+        """A process that never was executed has been reaped."""
+        failure = record.failure
+        if failure is None:
+            reason = f"was killed by signal {signum}" if signum else "ended"
+            failure = {"kind": ABORTED, "message": f"the process {reason} before it was executed"}
+        self._voice.refuse(record.request_id, failure["kind"], failure["message"])
+        self.drop(record)
+
+    def _helper_ended(self, record: Record, signum: int) -> None:
+        """A process that works on files, or an ``exec`` that failed."""
+        if record.result is not None and record.failure is None:
+            self._voice.answer(record.request_id, record.result)
+            self.drop(record)
+        else:
+            self._failed(record, signum)
+
+    def drop(self, record: Record) -> None:
+        """Forget a process that has been reaped."""
+        record.close_streams()
+        del self.records[record.number]
+        if self.containers.get(record.container) is record:
+            del self.containers[record.container]
+
+    def send_signal(self, record: Record, signum: int) -> None:
+        """Nothing happens if the process has been reaped."""
+        if record.alive:
+            signal.pidfd_send_signal(record.pidfd, signum)
+
+    # What is done to those that live
+
+    def running(self, container: str) -> Record:
+        """The first process of a container. Raises Failure if it does not run."""
+        record = self.containers.get(container)
+        if record is None or not record.alive or not record.started:
+            raise Failure(CONFLICT, f"container {container[:12]} is not running")
+        return record
+
+    def freeze(self, request_id: int, container: str, *, frozen: bool) -> None:
+        """Stop or resume a container; answered when the kernel says that it has."""
+        record = self.running(container)
+        if record.group is None or record.group.fd < 0:
+            raise Failure(DRIVER, "this host has no cgroup that can be frozen: mount the cgroup2 file system")
+        self._forget_freezing(record, "another request came after it")
+        record.freezing = os.open("cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=record.group.fd)
+        record.freeze_id = request_id
+
+        def check() -> None:
+            if _cgroups.is_frozen(record.freezing) == frozen:
+                record.frozen = frozen
+                record.freeze_id = 0
+                self._forget_freezing(record, "")
+                self._voice.answer(request_id, {})
+
+        self._loop.watch(record.freezing, check, PRIORITY)
+        _cgroups.freeze(record.group, frozen)
+        check()
+
+    def _forget_freezing(self, record: Record, reason: str) -> None:
+        """Watch no longer; who still waits for the freezer is told the ``reason``."""
+        if record.freezing < 0:
+            return
+        self._loop.forget(record.freezing)
+        os.close(record.freezing)
+        record.freezing = -1
+        if record.freeze_id:
+            self._voice.refuse(
+                record.freeze_id, CONFLICT, f"container {record.container[:12]} was not frozen: {reason}"
+            )
+            record.freeze_id = 0
+
+    def abandon(self) -> None:
+        """The engine has gone: end what nobody can take over, and answer nobody any more."""
+        for record in list(self.records.values()):
+            record.request_id = record.freeze_id = 0
+            if record.group is None or not record.started:
+                self.send_signal(record, signal.SIGKILL)
+
+    def has_work(self) -> bool:
+        """Whether something runs, or output waits that no engine has read."""
+        return any(record.alive or _has_output(record) for record in self.records.values())
+
+    def end_all(self) -> None:
+        """Kill, reap, remove the cgroups. The kernel ends whatever a killed launcher leaves.
+
+        The youngest first: a container's first process cannot end before those that joined it have been reaped.
+        """
+        for record in self.records.values():
+            self.send_signal(record, signal.SIGKILL)
+        for record in reversed(list(self.records.values())):
+            if record.alive:
+                self._reap(record)
+        for _ in range(200):
+            if self._cgroups.retry():
+                break
+            time.sleep(0.005)
+        self._cgroups.close()
+
+
+def _has_output(record: Record) -> bool:
+    """Whether a kept stream holds output that no engine has read."""
+    poll = select.poll()
+    for name, fd in record.streams.items():
+        if name != "stdin":
+            poll.register(fd, select.POLLIN)
+    return any(events & select.POLLIN for _, events in poll.poll(0))
