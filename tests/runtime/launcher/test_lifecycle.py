@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -446,3 +447,37 @@ async def _run_victim(root: Path, *, task_status: trio.TaskStatus[trio.Process])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", VICTIM, str(root)]
     await trio.run_process(command, env=environment, stdout=subprocess.PIPE, check=False, task_status=task_status)
+
+
+async def test_the_launcher_keeps_nothing_of_what_is_over(bench: Bench) -> None:
+    """Its descriptors stay where they were, whatever ended how."""
+    await bench.run_shell("true", limits=(64 << 20, 0, 0))
+    before = _descriptors_of(bench.launcher.facts["pid"])
+    for number in range(10):
+        sleeper = await bench.start_sleeper(limits=(64 << 20, 0, 0))
+        await bench.exec("true")
+        await bench.launcher.archive(bench.archive_request("stat", "/etc"))
+        with pytest.raises(CommandNotFound):
+            await bench.exec("nosuch", tty=number % 2 == 0)
+        with pytest.raises(Conflict):
+            await bench.start_sleeper()
+        await bench.launcher.freeze("c0", True)
+        await bench.end(sleeper)
+        with pytest.raises(CommandNotFound):
+            await bench.launcher.start(bench.start_request("nosuch", tty=number % 2 == 0))
+    assert _descriptors_of(bench.launcher.facts["pid"]) == before
+
+
+def _descriptors_of(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+async def test_a_start_that_the_kernel_refuses(bench: Bench) -> None:
+    """No more descriptors for the launcher itself: the start fails, with nothing left."""
+    pid = bench.launcher.facts["pid"]
+    before = _descriptors_of(pid)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (before + 3, before + 3))
+    with pytest.raises(DriverError, match="Too many open files"):
+        await bench.run_shell("true")
+    assert bench.groups() == []
+    assert _descriptors_of(pid) == before
