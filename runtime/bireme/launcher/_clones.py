@@ -226,14 +226,14 @@ class Clones:
         if failure is None:
             reason = f"was killed by signal {signum}" if signum else "ended"
             failure = {"kind": ABORTED, "message": f"the process {reason} before it was executed"}
-        self._voice.refuse(record.request_id, failure["kind"], failure["message"])
         self.drop(record)
+        self._voice.refuse(record.request_id, failure["kind"], failure["message"])
 
     def _helper_ended(self, record: Record, signum: int) -> None:
         """A process that works on files, or an ``exec`` that failed."""
         if record.result is not None and record.failure is None:
-            self._voice.answer(record.request_id, record.result)
             self.drop(record)
+            self._voice.answer(record.request_id, record.result)
         else:
             self._failed(record, signum)
 
