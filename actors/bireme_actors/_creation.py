@@ -25,7 +25,7 @@ def with_mounts(config: ContainerConfig, sources: list[tuple[VolumesFrom, tuple[
     """``config`` with its mounts, new volumes among them, from its paths and from what its sources mount."""
     plan = plan_mounts(config.volumes, sources)
     fresh = [VolumeId(new_id()) for _ in plan.fresh]
-    return replace(config, volumes=plan.fresh, mounts=plan.mounts(fresh))
+    return replace(config, mounts=plan.mounts(fresh))
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ class ContainerConfig:
     stop_timeout: int | None = None
     """Seconds between the stop signal and SIGKILL; None is ten."""
     volumes: tuple[str, ...] = ()
-    """Paths declared by ``-v`` and by the image, clean, without those a source already mounts being dropped."""
+    """Paths declared by ``-v`` and by the image, clean; those that a source already mounts are among them."""
     volumes_from: tuple[VolumesFrom, ...] = ()
     mounts: tuple[Mount, ...] = ()
     """The volumes themselves: filled in when the container is created, from ``volumes`` and ``volumes_from``."""

@@ -47,7 +47,7 @@ async def test_sources_give_their_volumes_and_keep_them(open_core: OpenCore, clo
         references = (VolumesFrom("one"), VolumesFrom(two.config.id[:10], read_only=True))
         user = await core.create(sample_config(volumes=("/a", "/d"), volumes_from=references))
         found = {mount.destination: mount for mount in user.config.mounts}
-        assert user.config.volumes == ("/d",)
+        assert user.config.volumes == ("/a", "/d"), "as asked for"
         assert found["/a"].volume == one.config.mounts[0].volume
         assert found["/b"].volume == two.config.mounts[0].volume, "the last source wins"
         assert [found[path].read_only for path in ("/a", "/b", "/c", "/d")] == [False, True, True, False]

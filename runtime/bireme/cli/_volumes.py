@@ -5,6 +5,10 @@ The engine has the last word; refusing here as well saves a pull and names the f
 
 from __future__ import annotations
 
+import posixpath
+
+_ACCESS = {"ro", "rw"}
+_LABELS = {"z", "Z"}
 _INSTEAD = "data goes in and out with 'bireme cp', or through a container with --volumes-from"
 
 
@@ -29,19 +33,15 @@ def _check_path(path: str) -> None:
         raise ValueError("the path of a volume is empty: say -v /data")
     if not path.startswith("/"):
         raise ValueError(f"a volume needs an absolute path: say -v /{path}")
-    depth = 0
-    for part in path.split("/"):
-        depth += -1 if part == ".." else 1 if part not in ("", ".") else 0
-        if depth < 0:
-            raise ValueError("the path leaves the container's root")
-    if depth == 0:
+    if posixpath.normpath(path).strip("/") == "":
         raise ValueError("the container's root itself cannot be a volume")
 
 
 def check_volumes_from(text: str) -> None:
-    """Raises ValueError unless it is ``CONTAINER``, ``CONTAINER:ro`` or ``CONTAINER:rw``."""
+    """Raises ValueError unless it is ``CONTAINER``, ``CONTAINER:ro`` or ``CONTAINER:rw``, perhaps with ``z`` or ``Z``."""
     name, colon, mode = text.partition(":")
     if not name:
         raise ValueError("it needs the name or ID of a container")
-    if colon and mode not in ("ro", "rw"):
+    modes = mode.split(",")
+    if colon and (len(modes) > 2 or len(set(modes) - _LABELS) > 1 or not set(modes) <= _ACCESS | _LABELS):
         raise ValueError(f"invalid mode {mode!r}: ro or rw")

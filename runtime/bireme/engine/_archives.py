@@ -95,8 +95,7 @@ class Archives:
         """``(path, kind)``: 0 modified, 1 added, 2 deleted."""
         upper = f"{self._layout.container(config.id)}/upper"
         below = [f"{self._layout.layers}/{layer}" for layer in reversed(layers)]
-        mounts = [mount.destination for mount in config.mounts]
-        return await trio.to_thread.run_sync(find_changes, upper, below, mounts, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(find_changes, upper, below, abandon_on_cancel=True)
 
 
 class _Outcome:

@@ -139,7 +139,7 @@ def test_volumes_that_can_be(text: str) -> None:
         ("", "is empty"),
         ("/", "root itself"),
         ("/a/..", "root itself"),
-        ("/a/../..", "leaves the container's root"),
+        ("/a/../..", "root itself"),
         ("/a\0b", "NUL"),
     ],
 )
@@ -149,9 +149,9 @@ def test_volumes_that_cannot_be(text: str, reason: str) -> None:
 
 
 def test_volumes_from() -> None:
-    for text in ("c", "c:ro", "c:rw"):
+    for text in ("c", "c:ro", "c:rw", "c:z", "c:ro,Z"):
         check_volumes_from(text)
-    for text in ("", ":ro", "c:", "c:x"):
+    for text in ("", ":ro", "c:", "c:x", "c:ro,rw", "c:ro,z,Z"):
         with pytest.raises(ValueError, match=r"container|mode"):
             check_volumes_from(text)
 

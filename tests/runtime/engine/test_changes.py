@@ -52,7 +52,17 @@ def test_a_name_that_a_higher_layer_deleted_is_an_addition(tmp_path: Path) -> No
     assert find_changes(upper, [top, bottom]) == [("/file", ADDED)]
 
 
-def test_mount_points_are_nobodys_change(tmp_path: Path) -> None:
+def test_the_engines_mount_points_are_nobodys_change(tmp_path: Path) -> None:
     lower = tree(tmp_path / "lower", {})
-    upper = tree(tmp_path / "upper", {"proc": None, "data": None, "own": None})
-    assert find_changes(upper, [lower], ["/data"]) == [("/own", ADDED)]
+    upper = tree(tmp_path / "upper", {"proc": None, "etc": None, "etc/hosts": "", "data": None})
+    assert find_changes(upper, [lower]) == [("/data", ADDED)]
+
+
+def test_making_those_changes_the_directory_of_none(tmp_path: Path) -> None:
+    lower = tree(tmp_path / "lower", {"etc": None, "srv": None})
+    upper = tree(tmp_path / "upper", {"etc": None, "etc/hosts": "", "srv": None})
+    for name in ("etc", "srv"):
+        os.utime(f"{upper}/{name}", ns=(2, 2))
+    assert find_changes(upper, [lower]) == [("/srv", MODIFIED)]
+    os.chmod(f"{upper}/etc", 0o700)
+    assert find_changes(upper, [lower]) == [("/etc", MODIFIED), ("/srv", MODIFIED)]
