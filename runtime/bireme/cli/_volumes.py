@@ -38,7 +38,7 @@ def _check_path(path: str) -> None:
 
 
 def check_volumes_from(text: str) -> None:
-    """Raises ValueError unless it is ``CONTAINER``, ``CONTAINER:ro`` or ``CONTAINER:rw``, perhaps with ``z`` or ``Z``."""
+    """Raises ValueError unless it is ``CONTAINER``, ``CONTAINER:ro`` or ``CONTAINER:rw``, with ``z`` or ``Z`` or not."""
     name, colon, mode = text.partition(":")
     if not name:
         raise ValueError("it needs the name or ID of a container")

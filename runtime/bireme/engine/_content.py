@@ -6,9 +6,15 @@ whiteouts mean there what they mean in the container.
 
 from __future__ import annotations
 
+import posixpath
+from typing import TYPE_CHECKING
+
 from bireme.launcher.client import Launcher
 from bireme.storage import OverlayRootfs
-from bireme_actors import ContainerConfig
+from bireme_actors import ContainerConfig, InvalidConfig
+
+if TYPE_CHECKING:
+    from bireme.launcher.requests import ArchiveRequest
 
 _REMEMBERED = 4096
 
@@ -24,16 +30,22 @@ class ArchiveContent:
     async def copy(self, config: ContainerConfig, path: str, target: str) -> bool:
         """Fill ``target`` (relative to ROOT) with what is at ``path``; False, and untouched, if nothing is.
 
+        A working directory below ``path`` is made first, as Docker does: the volume has it from the beginning.
+
         Raises InvalidConfig if that is no directory, StorageError. Cancelled: the copy is given up.
         """
-        key = (config.image_id, path)
-        if key in self._nothing:
-            return False
         root = self._roots.root_request(config)
+        if any(path == file["target"] for file in root["files"]):
+            raise InvalidConfig(f"cannot mount volume over existing file, file exists {path}")
+        working_dir = config.working_dir if is_below(config.working_dir, path) else ""
+        key = (config.image_id, path)
+        if key in self._nothing and not working_dir:
+            return False
         root["mounts"], root["files"] = [], []
-        result = await self._launcher.archive(
-            {"action": "copy", "container": "", "root": root, "path": path, "target": target}
-        )
+        request: ArchiveRequest = {"action": "copy", "container": "", "root": root, "path": path, "target": target}
+        if working_dir:
+            request["working_dir"] = working_dir
+        result = await self._launcher.archive(request)
         if not result["found"]:
             self._remember(key)
         return bool(result["found"])
@@ -42,3 +54,8 @@ class ArchiveContent:
         if len(self._nothing) >= _REMEMBERED:
             self._nothing.clear()
         self._nothing.add(key)
+
+
+def is_below(path: str, top: str) -> bool:
+    """Whether ``path``, once cleaned, is in the directory ``top``."""
+    return posixpath.normpath(path).startswith(f"{top}/")

@@ -132,15 +132,18 @@ def _forget_volatile(work: str) -> None:
         os.rmdir(mark)
 
 
-def mount_kernel_file_systems(shm_size: int, *, privileged: bool) -> None:
-    """``/proc``, ``/dev``, ``/sys`` with what belongs below them, as Docker's default has them."""
+def mount_kernel_file_systems(shm_size: int, *, privileged: bool, taken: frozenset[str] = frozenset()) -> None:
+    """``/proc``, ``/dev``, ``/sys`` with what belongs below them, as Docker's default has them.
+
+    Where a volume comes to one of the ``taken`` places below ``/dev``, only that is mounted.
+    """
     _need_directory("proc")
     _need_directory("dev")
     _need_directory("sys")
     mount = sys_.mount
     mount("proc", "/proc", "proc", _STRICT | _SILENT)
     mount("tmpfs", "/dev", "tmpfs", _NOSUID | sys_.MS_STRICTATIME | _SILENT, "mode=755,size=65536k")
-    _fill_dev(shm_size)
+    _fill_dev(shm_size, taken)
     read_only = 0 if privileged else _RO
     mount("sysfs", "/sys", "sysfs", _STRICT | read_only | _SILENT)
 
@@ -156,7 +159,7 @@ def _need_directory(name: str) -> None:
         raise Failure(INVALID, f"the image's /{name} is not a directory: nothing can be mounted there safely")
 
 
-def _fill_dev(shm_size: int) -> None:
+def _fill_dev(shm_size: int, taken: frozenset[str]) -> None:
     for name, minor in _DEVICES:
         os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(1, minor))
     os.mknod("/dev/tty", stat.S_IFCHR | 0o666, os.makedev(5, 0))
@@ -166,8 +169,10 @@ def _fill_dev(shm_size: int) -> None:
         os.mkdir(f"/dev/{name}", 0o755)
     options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
     sys_.mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC | _SILENT, options)
-    sys_.mount("shm", "/dev/shm", "tmpfs", _STRICT | _SILENT, f"mode=1777,size={shm_size}")
-    sys_.mount("mqueue", "/dev/mqueue", "mqueue", _STRICT | _SILENT)
+    if "/dev/shm" not in taken:
+        sys_.mount("shm", "/dev/shm", "tmpfs", _STRICT | _SILENT, f"mode=1777,size={shm_size}")
+    if "/dev/mqueue" not in taken:
+        sys_.mount("mqueue", "/dev/mqueue", "mqueue", _STRICT | _SILENT)
 
 
 def mount_cgroups(*, privileged: bool) -> None:

@@ -11,6 +11,7 @@ before it leaves the host: the view has no Python in it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import resource
@@ -60,7 +61,7 @@ def _work(request: ArchiveRequest, descriptors: Sequence[int], pidfd: int, host:
         "stat": view.describe,
         "pack": lambda: _pack(view, descriptors[0], contents=request.get("contents", False)),
         "unpack": lambda: _unpack(view, descriptors[0], request),
-        "copy": lambda: _fill(view, target),
+        "copy": lambda: _fill(view, target, request.get("working_dir", "")),
     }
     return actions[request["action"]]()
 
@@ -174,7 +175,10 @@ def _unpack(view: View, source: int, request: ArchiveRequest) -> dict[str, objec
     return {}
 
 
-def _fill(view: View, target: int) -> dict[str, object]:
+def _fill(view: View, target: int, working_dir: str) -> dict[str, object]:
+    if working_dir:
+        with contextlib.suppress(OSError):  # what is in its way is told when the container starts
+            os.close(_resolve.open_directory(view.root, working_dir))
     try:
         top = view.open_directory()
     except FileNotFoundError:

@@ -113,6 +113,8 @@ class ArchiveRequest(TypedDict):
     path: str
     target: NotRequired[str]
     """``copy``: the host's directory to fill, absolute or relative to ROOT."""
+    working_dir: NotRequired[str]
+    """``copy``: a directory to make first, so that it is in the volume from its beginning."""
     contents: NotRequired[bool]
     """``pack``: the entries of the directory itself, without its own name (``export``)."""
     no_overwrite_dir_non_dir: NotRequired[bool]

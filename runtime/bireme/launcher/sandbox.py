@@ -119,7 +119,8 @@ def _start(request: StartRequest, child: Child, host: Host) -> NoReturn:
     if request["init"]:
         files.append(_hold_init(request["init"]))
     _mounts.enter_root(root, host.mount_place, nodev=nodev)
-    _mounts.mount_kernel_file_systems(request["shm_size"], privileged=request["privileged"])
+    taken = frozenset(mount["target"] for mount in root["mounts"])
+    _mounts.mount_kernel_file_systems(request["shm_size"], privileged=request["privileged"], taken=taken)
     if child.cgroup_files or host.devices_guarded:
         _mounts.mount_cgroups(privileged=request["privileged"])
     if not request["privileged"]:

@@ -225,3 +225,17 @@ async def test_events_tell_the_story(runtime: bireme.Runtime) -> None:
             if event.action == "destroy":
                 break
     assert actions == ["create", "start", "die", "destroy"]
+
+
+async def test_a_new_volume_has_the_working_directory_below_it(runtime: bireme.Runtime) -> None:
+    for _ in range(2):
+        async with runtime.open_container("busybox", ["true"], volumes=["/data"], workdir="/data/./sub") as container:
+            assert (container.volumes["/data"] / "sub").is_dir()
+    async with runtime.open_container("busybox", ["true"], volumes=["/data"], workdir="/database") as container:
+        assert list(container.volumes["/data"].iterdir()) == []
+
+
+async def test_a_volume_cannot_hide_the_files_of_the_engine(runtime: bireme.Runtime) -> None:
+    with pytest.raises(bireme.InvalidConfig, match="file exists /etc/hosts"):
+        await runtime.create("busybox", ["true"], volumes=["/etc/hosts"])
+    assert runtime.volumes() == ()

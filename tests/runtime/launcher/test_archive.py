@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Iterable
@@ -422,3 +423,20 @@ async def test_copy_at_a_file(bench: Bench) -> None:
     request = bench.archive_request("copy", "/etc/passwd", root=bench.image_request(), target="volumes/new")
     with pytest.raises(InvalidConfig, match="cannot mount volume over existing file, file exists /etc/passwd"):
         await bench.launcher.archive(request)
+
+
+async def test_copy_makes_a_working_directory_first(bench: Bench) -> None:
+    """Never outside of the root, and a file in its way is left for the start to tell of."""
+    (bench.layers / "base/data").mkdir()
+    (bench.layers / "base/data/out").symlink_to("../../../..")
+    (bench.layers / "base/data/file").touch()
+    target = _target(bench)
+    root = bench.start_request("true")["root"]
+    for working_dir in ("/data/sub/deep", "/data/out/made", "/data/file"):
+        for entry in target.iterdir():
+            entry.unlink() if not entry.is_dir() or entry.is_symlink() else shutil.rmtree(entry)
+        request = bench.archive_request("copy", "/data", root=root, target="volumes/new")
+        request["working_dir"] = working_dir
+        assert (await bench.launcher.archive(request))["found"]
+    assert sorted(os.listdir(target)) == ["file", "out", "sub"]
+    assert [path.stat().st_mode & 0o777 for path in (target / "sub", target / "sub/deep")] == [0o755] * 2

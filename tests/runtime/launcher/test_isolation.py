@@ -117,6 +117,13 @@ async def test_devices(bench: Bench) -> None:
     }  # fmt: skip
 
 
+async def test_a_volume_at_one_of_their_places_takes_it(bench: Bench) -> None:
+    mounts = [bench.volume("/dev/shm", name="shm"), bench.volume("/dev/mqueue", name="queue")]
+    done = await bench.run_shell("grep -E ' /dev/(shm|mqueue) ' /proc/mounts | cut -d' ' -f1,2", mounts=mounts)
+    assert len(done.lines) == 2
+    assert not {"shm /dev/shm", "mqueue /dev/mqueue"} & set(done.lines)
+
+
 async def test_a_device_node_of_ones_own_opens_nothing(bench: Bench) -> None:
     """CAP_MKNOD is among the default rights; what it makes is guarded by the cgroup's device program."""
     assert bench.launcher.facts["devices"]
