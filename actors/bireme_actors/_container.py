@@ -322,7 +322,6 @@ class ContainerActor(Actor):
         if trigger is Trigger.UNPAUSE and self.state.status is not Status.PAUSED:
             raise Conflict(f"Container {self.config.id} is not paused")
         run = self._running("pause", paused_too=trigger is Trigger.UNPAUSE)
-        self._after(trigger)
         self.spawn(self._set_frozen, run, trigger, reply)
 
     @protected
@@ -331,21 +330,13 @@ class ContainerActor(Actor):
             async with run.freezing:
                 self._may_go_on(run, trigger)
                 await run.set_frozen(trigger is Trigger.PAUSE)
-                await self._settle_frozen(run, trigger)
+                self._may_go_on(run, trigger)  # if not, whoever ends it waits for its turn to thaw it
+                self._step(trigger)
         except BiremeError as error:
             reply.fail(error)
         else:
+            self._emit(trigger.value)
             reply.set(None)
-
-    async def _settle_frozen(self, run: Run, trigger: Trigger) -> None:
-        try:
-            self._may_go_on(run, trigger)
-        except Conflict:
-            if run.frozen and self._run is run:
-                await run.set_frozen(False)
-            raise
-        self._step(trigger)
-        self._emit(trigger.value)
 
     def _may_go_on(self, run: Run, trigger: Trigger) -> None:
         if self._run is not run:
@@ -422,7 +413,6 @@ class ContainerActor(Actor):
         self._emit("destroy")
         self._answer(self._removals)
         self.exits.removed(self.state.exit_status())
-        self.stdin.end()
         self.stop()
 
     # Helpers.

@@ -20,7 +20,6 @@ class _Opened:
 
     def __init__(self) -> None:
         self.ready = trio.Event()
-        self.ended = trio.Event()
         self.nursery: trio.Nursery | None = None
 
 
@@ -40,19 +39,14 @@ async def open_services() -> AsyncIterator[trio.Nursery]:
             yield opened.nursery
         finally:
             opened.nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True):  # as long as its tasks, cancelled now, take to end
-                await opened.ended.wait()
 
 
 @protected
 async def _serve(opened: _Opened) -> None:
-    try:
-        with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as opened.nursery:
-                opened.ready.set()
-                await trio.sleep_forever()
-    finally:
-        opened.ended.set()
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as opened.nursery:
+            opened.ready.set()
+            await trio.sleep_forever()
 
 
 @asynccontextmanager

@@ -337,6 +337,19 @@ async def test_stop_of_a_paused_container_thaws_it(
         assert actor.state.exit_code == (143 if obeys else 137)
 
 
+async def test_stop_of_a_paused_container_ends_it_although_its_signal_cannot_be_sent(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    async with open_core() as core:
+        actor, _ = await started(core, fakes)
+        await actor.ref.ask(Pause())
+        fakes.faults.fail("process.kill", DriverError("no launcher"))
+        with pytest.raises(DriverError):
+            await actor.ref.ask(Stop(TERM, 10))
+        await trio.sleep(11)
+        assert (actor.state.status, actor.state.exit_code) == (Status.EXITED, 137)
+
+
 @pytest.mark.parametrize("message", [Kill(KILL), Remove(force=True)])
 async def test_what_ends_a_paused_container_thaws_it(
     fakes: Fakes, open_core: OpenCore, clock: MockClock, message: Kill | Remove

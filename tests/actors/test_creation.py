@@ -169,18 +169,36 @@ async def test_what_cannot_be_made_is_refused_before_anything_is(
 
 
 @pytest.mark.parametrize("on_exit", OnExit)
+@pytest.mark.parametrize("step", STEPS)
 async def test_what_is_being_made_when_the_runtime_closes_is_given_up(
-    fakes: Fakes, later: Later, clock: MockClock, on_exit: OnExit
+    fakes: Fakes, later: Later, clock: MockClock, on_exit: OnExit, step: str
 ) -> None:
-    hold = fakes.faults.hold("volumes.create")
+    hold = fakes.faults.hold(step)
     async with open_supervisor(fakes.ports(), on_exit=on_exit) as core:
         pending = [later(lambda: core.create(sample_config(volumes=("/a",)))) for _ in range(5)]
         await hold.entered.wait()
+    assert not fakes.leftovers()
     await wait_all_tasks_blocked()
     assert [type(creation.error) for creation in pending] == [ActorStopped] * 5
-    assert not fakes.leftovers()
     with pytest.raises(ActorStopped, match="the runtime is closing"):
         await core.create(sample_config())
+
+
+async def test_undoing_leaves_the_volumes_of_a_source_that_has_gone_meanwhile(
+    fakes: Fakes, open_core: OpenCore, later: Later, clock: MockClock
+) -> None:
+    fakes.faults.delay("records.create", 5)
+    async with open_core(OnExit.STOP) as core:
+        source = await core.create(sample_config(name="source", volumes=("/s",)))
+        fakes.faults.fail("records.create", StorageError("disk full"))
+        making = later(lambda: core.create(sample_config(volumes=("/own",), volumes_from=(VolumesFrom("source"),))))
+        await wait_all_tasks_blocked()
+        await source.ref.ask(Remove(volumes=False))
+        await trio.sleep(6)
+        assert isinstance(making.error, StorageError)
+        (view,) = core.volumes()
+        assert (view.id, view.holders) == (source.config.mounts[0].volume, ())
+        assert [event.action for event in fakes.events.events if event.kind == "volume"] == ["create"]
 
 
 async def test_a_bug_in_a_store_is_told_as_it_is_and_leaves_nothing(

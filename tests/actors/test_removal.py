@@ -12,6 +12,7 @@ from bireme_actors import (
     ActorStopped,
     Conflict,
     ContainerActor,
+    IllegalTransition,
     NotFound,
     Pause,
     Reconfigure,
@@ -240,6 +241,47 @@ async def test_a_volume_the_disk_keeps_is_there_still(fakes: Fakes, open_core: O
             await core.remove_volume(volume)
         assert [view.id for view in core.volumes()] == [volume]
         await core.remove_volume(volume)
+
+
+@pytest.mark.parametrize("moment", range(8))
+async def test_who_comes_while_a_volume_goes_is_told_that_it_is_not_there(
+    fakes: Fakes, open_core: OpenCore, later: Later, clock: MockClock, moment: int
+) -> None:
+    async with open_core() as core:
+        owner = await core.create(sample_config(name="owner", volumes=("/data",)))
+        kept = await core.create(sample_config(name="kept", volumes=("/data",)))
+        await kept.ref.ask(Remove())
+        hold = fakes.faults.hold("volumes.remove")
+        fakes.faults.delay("rootfs.remove", 1)
+        volume = kept.config.mounts[0].volume
+        going = [later(lambda: core.remove_volume(volume)), later(lambda: owner.ref.ask(Remove(volumes=True)))]
+        await wait_all_tasks_blocked()
+        hold.release()
+        for _ in range(moment):
+            await trio.lowlevel.checkpoint()
+        coming = [
+            later(lambda: core.remove_volume(volume)),
+            later(lambda: core.create(sample_config(volumes_from=(VolumesFrom("owner"),)))),
+        ]
+        await trio.sleep(2)
+        assert [pending.error for pending in going] == [None, None]
+        assert isinstance(coming[0].error, NotFound | IllegalTransition)
+        assert isinstance(coming[1].error, NotFound)
+
+
+async def test_an_abandoned_removal_of_a_volume_is_told_of_all_the_same(
+    fakes: Fakes, open_core: OpenCore, later: Later, clock: MockClock
+) -> None:
+    fakes.faults.delay("volumes.remove", 1)
+    async with open_core() as core:
+        actor = await core.create(sample_config(volumes=("/data",)))
+        volume = actor.config.mounts[0].volume
+        await actor.ref.ask(Remove())
+        removing = later(lambda: core.remove_volume(volume))
+        await wait_all_tasks_blocked()
+        removing.scope.cancel()
+        await trio.sleep(2)
+        assert fakes.events.actions(volume) == ["create", "destroy"]
 
 
 @pytest.mark.parametrize("first", ["attach", "remove"])

@@ -260,6 +260,16 @@ async def test_on_exit_stop_stops_with_grace_and_keeps_everything_on_disk(
     assert list(fakes.volumes.placed) == [polite.config.mounts[0].volume]
 
 
+async def test_on_exit_stop_waits_for_removals_that_follow_an_exit(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    fakes.faults.delay("rootfs.remove", 5)
+    async with open_core(OnExit.STOP) as core:
+        actor = await core.create(sample_config("app", auto_remove=True, volumes=("/d",)))
+        await actor.ref.ask(Start())
+    assert not fakes.leftovers()
+
+
 async def test_on_exit_stop_ends_restarting_for_good(fakes: Fakes, open_core: OpenCore, clock: MockClock) -> None:
     async with open_core(OnExit.STOP) as core:
         actors = [await core.create(sample_config("app", restart=RestartPolicy(name="always"))) for _ in range(2)]
