@@ -14,7 +14,7 @@ from bireme.cli._values import (
     parse_restart,
     parse_ulimit,
 )
-from bireme.cli._volumes import check_volume, check_volumes_from
+from bireme.cli._volumes import check_volume, check_volumes_from, parse_mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ CREATE_FLAGS = (
     Flag("label", "l", LIST, "Set meta data on a container", check=check_label),
     Flag("label-file", "", LIST, "Read in a line delimited file of labels"),
     Flag("memory", "m", "bytes", "Memory limit", check=parse_bytes),
+    Flag("mount", "", "mount", "Make a volume (type=volume,target=PATH)", repeatable=True, check=parse_mount),
     Flag("name", "", STRING, "Assign a name to the container"),
     Flag("network", "", STRING, "Connect the container to a network: none (loopback only) or host"),
     Flag("oom-score-adj", "", INT, "Tune host's OOM preferences (-1000 to 1000)"),
@@ -186,6 +187,7 @@ def _host(options: Values) -> dict[str, Any]:
         "GroupAdd": options.many("group-add"),
         "Init": options.on("init"),
         "Memory": parse_bytes(options.text("memory") or "0"),
+        "Mounts": [parse_mount(text) for text in options.many("mount")],
         "NanoCpus": parse_cpus(options.text("cpus") or "0"),
         "OomScoreAdj": options.number("oom-score-adj"),
         "PidsLimit": options.number("pids-limit"),

@@ -1,4 +1,4 @@
-"""What ``-v`` may say, with the reasons of the data-volume specification (April 2013). Pure.
+"""What ``-v``, ``--mount`` and ``--volumes-from`` may say, with the data-volume specification's reasons (April 2013). Pure.
 
 The engine has the last word; refusing here as well saves a pull and names the flag.
 """
@@ -9,6 +9,9 @@ import posixpath
 
 _ACCESS = {"ro", "rw"}
 _LABELS = {"z", "Z"}
+_MOUNT = {
+    "type": "Type", "target": "Target", "dst": "Target", "destination": "Target", "source": "Source", "src": "Source",
+}  # fmt: skip
 _INSTEAD = "data goes in and out with 'bireme cp', or through a container with --volumes-from"
 
 
@@ -37,8 +40,25 @@ def _check_path(path: str) -> None:
         raise ValueError("the container's root itself cannot be a volume")
 
 
+def parse_mount(text: str) -> dict[str, str]:
+    """``type=volume,target=PATH``, the long form of ``-v PATH``, as the API has it. Raises ValueError."""
+    mount = {"Type": "volume"}
+    for field in text.split(","):
+        name, _, value = field.partition("=")
+        key = _MOUNT.get(name.strip().lower())
+        if key is None:
+            raise ValueError(f"unexpected option '{name}': all to be said is type=volume,target=PATH")
+        mount[key] = value
+    if mount["Type"] != "volume":
+        raise ValueError(f"there are volumes only, no mounts of type '{mount['Type']}'; {_INSTEAD}")
+    if mount.pop("Source", ""):
+        raise ValueError("volumes have no names: leave out the source, and share it by --volumes-from CONTAINER")
+    check_volume(mount.get("Target", ""))
+    return mount
+
+
 def check_volumes_from(text: str) -> None:
-    """Raises ValueError unless it is ``CONTAINER``, ``CONTAINER:ro`` or ``CONTAINER:rw``, with ``z`` or ``Z`` or not."""
+    """Raises ValueError unless it is ``CONTAINER``, ``CONTAINER:ro`` or ``CONTAINER:rw``, also with ``z`` or ``Z``."""
     name, colon, mode = text.partition(":")
     if not name:
         raise ValueError("it needs the name or ID of a container")

@@ -10,7 +10,7 @@ from bireme.cli import _values
 from bireme.cli._common_flags import parse_filters
 from bireme.cli._detach import DEFAULT_KEYS, KeyWatch, parse_keys
 from bireme.cli._errors import CliError
-from bireme.cli._volumes import check_volume, check_volumes_from
+from bireme.cli._volumes import check_volume, check_volumes_from, parse_mount
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,28 @@ def test_volumes_that_can_be(text: str) -> None:
 def test_volumes_that_cannot_be(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         check_volume(text)
+
+
+def test_the_long_form_of_a_volume() -> None:
+    for text in ("type=volume,target=/d", "dst=/d", "destination=/d,type=volume,source="):
+        assert parse_mount(text) == {"Type": "volume", "Target": "/d"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("type=bind,source=/tmp,target=/d", "volumes only, no mounts of type 'bind'"),
+        ("type=tmpfs,target=/d", "volumes only"),
+        ("source=name,target=/d", "volumes have no names"),
+        ("target=/d,readonly", "unexpected option 'readonly'"),
+        ("target=d", "absolute path"),
+        ("type=volume", "is empty"),
+        ("", "unexpected option ''"),
+    ],
+)
+def test_long_forms_that_cannot_be(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_mount(text)
 
 
 def test_volumes_from() -> None:

@@ -581,7 +581,18 @@ def test_disk_usage(engine: FakeEngine, bireme: CommandLine) -> None:
     assert (
         bireme("system", "df", "--format", "{{.Type}} {{.Size}}").out == "Images 5B\nContainers 0B\nLocal Volumes 0B\n"
     )
-    assert bireme("system", "df", "-v").out.startswith("Images space usage:\n\nREPOSITORY")
+    for flags in ((), ("--format", "table")):
+        assert bireme("system", "df", "-v", *flags).out.startswith("Images space usage:\n\nREPOSITORY")
+
+
+def test_disk_usage_of_each_thing_is_one_value_for_a_template(engine: FakeEngine, bireme: CommandLine) -> None:
+    volume = {"Name": "v1", "Driver": "local", "UsageData": {"Size": 3000, "RefCount": 2}}
+    engine.on("GET /system/df", {"LayersSize": 0, "Images": [], "Containers": [], "Volumes": [volume]})
+    out = bireme("system", "df", "-v", "--format", "{{range .Volumes}}{{.Name}} {{.Links}} {{.Size}}{{end}}").out
+    assert out == "v1 2 3kB\n"
+    found = json.loads(bireme("system", "df", "-v", "--format", "json").out)
+    assert [row["Name"] for row in found["Volumes"]] == ["v1"]
+    assert found["Images"] == found["Containers"] == found["BuildCache"] == []
 
 
 def test_shutdown_without_an_engine(bireme: CommandLine, tmp_path: Path) -> None:
