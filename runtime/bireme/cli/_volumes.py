@@ -1,4 +1,4 @@
-"""What ``-v``, ``--mount``, ``--volumes-from`` may say, with the specification's reasons (data volumes, April 2013). Pure.
+"""What ``-v``, ``--mount`` and ``--volumes-from`` may say, with the reasons of the specification (April 2013). Pure.
 
 The engine has the last word; refusing here as well saves a pull and names the flag.
 """
