@@ -70,8 +70,8 @@ class VolumeCatalog:
         """Hold a volume; it is populated on return. Raises NotFound. Cancelled: it may be held."""
         try:
             await self.get(volume).ref.ask(m.Attach(container))
-        except ActorStopped as error:
-            raise NotFound(f"volume {volume} has just been removed; name another source") from error
+        except (ActorStopped, NotFound) as error:
+            raise NotFound(f"volume {volume} has just been removed with its container; name another source") from error
 
     async def detach(self, volume: VolumeId, container: ContainerId, *, remove: bool) -> None:
         """Let a volume go, if it is there; with ``remove`` and no other holder it is removed. Raises StorageError."""

@@ -308,6 +308,7 @@ async def test_the_last_holder_who_goes_and_the_newcomer_cannot_both_win(
             assert view.holders == (user.config.id,)
         else:
             assert isinstance(pending["attach"].error, NotFound)
+            assert "has just been removed with its container" in str(pending["attach"].error)
             assert not core.volumes()
             assert not fakes.leftovers()
 
