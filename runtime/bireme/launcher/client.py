@@ -3,15 +3,17 @@
 Theory of operation. One task reads the socket. An answer wakes the task that asked; an exit is noted in the process it
 belongs to, where any number of tasks wait for it. Whoever is cancelled while a start is under way has it aborted and
 waits, shielded and for a bounded time, until the launcher says that nothing is left. If the launcher ends, every ask
-fails and every process has ended with it. The reader is a service: cancellation from outside does not reach it before
-those who need its answers to clean up have left.
+fails and every process has ended with it; whoever asks for something new then gets another launcher. The reader is a
+service: cancellation from outside does not reach it before those who need its answers to clean up have left.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import trio
@@ -54,6 +56,8 @@ ERRORS: Mapping[str, type[BiremeError]] = {
 }
 """What becomes of the launcher's kinds of error: the only such table."""
 
+_log = logging.getLogger("bireme")
+
 ABORT_SECONDS = 10.0
 """How long a cancelled request waits until nothing of it is left."""
 END_SECONDS = 15.0
@@ -68,10 +72,17 @@ _BURST = 64
 class Launcher:
     """A launcher that runs and listens; made by ``open_launcher``, alive inside its block only."""
 
-    def __init__(self, connection: _spawn.Connection, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, connection: _spawn.Connection, nursery: trio.Nursery, spawn: Callable[[], Awaitable[_spawn.Connection]]
+    ) -> None:
+        """``spawn`` starts another launcher, should this one end before its time."""
         self.facts: Facts = connection.facts
         self._connection = connection
         self._nursery = nursery
+        self._spawn = spawn
+        self._reviving = trio.Lock()
+        self._filters: dict[str, bytes] = {}
+        """What has been handed over, for another launcher."""
         self._reading = trio.CancelScope(shield=True)
         self._over = trio.Event()
         self._asks: dict[int, Ask] = {}
@@ -82,6 +93,7 @@ class Launcher:
         self._found: list[tuple[ContainerFacts, Launched]] = []
         self._gone = ""
         """Why the launcher cannot be asked any more."""
+        self._closing = False
         self._asked_to_end = False
 
     def __repr__(self) -> str:
@@ -99,6 +111,7 @@ class Launcher:
         Raises CommandNotFound, CommandNotExecutable, InvalidConfig, MissingRequirement, Conflict, DriverError.
         Cancelled or failed: no process, mount or cgroup of it is left.
         """
+        await self._ensure()
         return await self._launch("start", request["container"], request)
 
     async def exec(self, request: ExecRequest) -> Launched:
@@ -110,6 +123,7 @@ class Launcher:
 
         Raises NotFound (no such path), InvalidConfig, StorageError, DriverError.
         """
+        await self._ensure()
         ask = self._new_ask("archive")
         return dict(await self._until_done(ask, request, descriptors))
 
@@ -127,10 +141,18 @@ class Launcher:
 
     async def cleanup(self, container: str) -> None:
         """Forget a container that has ended. Idempotent. Raises Conflict while it runs."""
+        if self._gone:
+            await trio.lowlevel.checkpoint()  # and with it all that it knew
+            return
         await self._ask("cleanup", {"container": container})
 
     async def seccomp(self, name: str, program: bytes) -> None:
         """Hand over a filter (BPF) under the name that requests refer to it by."""
+        await self._ensure()
+        await self._hand_over(name, program)
+        self._filters[name] = program
+
+    async def _hand_over(self, name: str, program: bytes) -> None:
         fd = os.memfd_create("bireme-seccomp", os.MFD_CLOEXEC)
         try:
             os.write(fd, program)
@@ -152,6 +174,33 @@ class Launcher:
     async def quit(self) -> None:
         """End the launcher and all containers, within a bounded time, by force if need be; cancellation waits."""
         await self.aclose(end=True)
+
+    # Another launcher
+
+    async def _ensure(self) -> None:
+        """If the launcher has ended before its time, start another. Raises what that raises. Cancelled: it is not."""
+        if not self._gone or self._closing:
+            return
+        async with self._reviving:
+            if not self._gone or self._closing:
+                return
+            await self._over.wait()
+            reason, connection = self._gone, await self._spawn()
+            self._take_over(connection)
+            _log.warning("%s, and took its containers along; another one runs: pid %d", reason, self.facts["pid"])
+            for name, program in self._filters.items():
+                await self._hand_over(name, program)
+
+    def _take_over(self, connection: _spawn.Connection) -> None:
+        self._connection.release()
+        self._connection = connection
+        self.facts.update(connection.facts)
+        self._gone, self._over, self._reading = "", trio.Event(), trio.CancelScope(shield=True)
+        self._nursery.start_soon(self.read)
+
+    def release(self) -> None:
+        """Let go of all descriptors; the last call."""
+        self._connection.release()
 
     # Asking
 
@@ -314,6 +363,7 @@ class Launcher:
 
     async def aclose(self, *, end: bool) -> None:
         """Hang up; ``end``: and wait until the launcher and its containers have ended, by force if need be."""
+        self._closing = True
         if self._over.is_set():
             return
         if not end:
@@ -350,17 +400,15 @@ async def open_launcher(root: str, run_dir: str, *, detached: bool) -> AsyncIter
     if connection is None:
         connection = await _spawn.spawn(settings)
     failure: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            launcher = Launcher(connection, nursery)
-            nursery.start_soon(launcher.read)
-            try:
-                yield launcher
-            except BaseException as error:  # noqa: BLE001 - raised again once the launcher has been let go
-                failure = error
-            with trio.CancelScope(shield=True):
-                await launcher.aclose(end=not detached)
-    finally:
-        connection.release()
+    async with trio.open_nursery() as nursery:
+        launcher = Launcher(connection, nursery, partial(_spawn.spawn, settings))
+        nursery.start_soon(launcher.read)
+        try:
+            yield launcher
+        except BaseException as error:  # noqa: BLE001 - raised again once the launcher has been let go
+            failure = error
+        with trio.CancelScope(shield=True):
+            await launcher.aclose(end=not detached)
+    launcher.release()
     if failure is not None:
         raise failure

@@ -92,10 +92,14 @@ async def open_far() -> AsyncIterator[Far]:
     connection = FakeConnection(near)
     with near, far:
         async with trio.open_nursery() as nursery:
-            launcher = Launcher(cast(Connection, connection), nursery)
+            launcher = Launcher(cast(Connection, connection), nursery, _no_other)
             nursery.start_soon(launcher.read)
             yield Far(far, connection, launcher)
             await launcher.aclose(end=False)
+
+
+async def _no_other() -> Connection:
+    raise DriverError("there is no other launcher")
 
 
 def exit_facts(process: int) -> Message:
@@ -207,6 +211,9 @@ async def test_a_launcher_that_dies_fails_every_ask_and_ends_every_process() -> 
         assert far.connection.swept
         with pytest.raises(DriverError, match=r"the launcher \(pid 1\) has ended: MemoryError"):
             await far.launcher.kill(1, 9)
+        with pytest.raises(DriverError, match="no other launcher"):
+            await far.launcher.start(REQUEST)
+        await far.launcher.cleanup("c0")
 
 
 async def _start_and_be_killed(launcher: Launcher) -> None:

@@ -384,8 +384,22 @@ async def test_a_killed_launcher_takes_everything_along(bench: Bench) -> None:
     for pidfd in pidfds:
         await _ended(pidfd)
     with pytest.raises(DriverError, match=r"the launcher \(pid \d+\) has ended"):
-        await bench.run_shell("true")
+        await bench.launcher.exec(bench.exec_request("true"))
     assert bench.cgroup() is None
+
+
+async def test_another_launcher_takes_the_place_of_one_that_was_killed(bench: Bench) -> None:
+    await bench.launcher.seccomp("filter", b"\x06\x00\x00\x00\x00\x00\xff\x7f")
+    sleeper = await bench.start_sleeper()
+    killed = bench.launcher.facts["pid"]
+    os.kill(killed, signal.SIGKILL)
+    await sleeper.wait()
+    await sleeper.aclose()
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(bench.run_shell, "true")
+    assert bench.launcher.facts["pid"] != killed
+    assert (await bench.run_shell("echo again")).lines == ["again"]
 
 
 async def test_an_ask_of_a_dying_launcher_ends(bench: Bench) -> None:
