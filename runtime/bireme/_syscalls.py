@@ -18,8 +18,9 @@ _libc.syscall.restype = ctypes.c_long
 _long = ctypes.c_long
 
 # Numbers from 424 on are the same on every architecture; the older ones that the C library does not wrap are not.
-_GENERIC = {"pivot_root": 41, "seccomp": 277, "bpf": 280, "capset": 91, "capget": 90, "renameat2": 276}
-_X86_64 = {"pivot_root": 155, "seccomp": 317, "bpf": 321, "capset": 126, "capget": 125, "renameat2": 316}
+_NAMES = ("pivot_root", "seccomp", "bpf", "capset", "capget", "renameat2", "rt_sigaction")
+_GENERIC = dict(zip(_NAMES, (41, 277, 280, 91, 90, 276, 134), strict=True))
+_X86_64 = dict(zip(_NAMES, (155, 317, 321, 126, 125, 316, 13), strict=True))
 _NUMBERS = _X86_64 if os.uname().machine == "x86_64" else _GENERIC
 _OPEN_TREE, _MOVE_MOUNT, _CLONE3, _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 428, 429, 435, 436, 437, 442
 
@@ -161,6 +162,12 @@ def set_name(name: str) -> None:
     """The process's name as ``ps`` shows it, at most 15 bytes."""
     text = ctypes.create_string_buffer(os.fsencode(name)[:15])
     prctl(PR_SET_NAME, ctypes.addressof(text))
+
+
+def default_signal(number: int) -> None:
+    """rt_sigaction(2): give a signal its default action, also one that the C library does not let its users name."""
+    action = ctypes.create_string_buffer(32)
+    _check(_syscall(_NUMBERS["rt_sigaction"], _long(number), action, None, _long(8)))
 
 
 def capget() -> tuple[int, int, int]:

@@ -22,11 +22,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's) and return its exit status."""
     # As any filter: whoever reads our output may stop reading (``bireme logs x | head``).
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    _open_standard_streams()
     return run(sys.argv[1:] if argv is None else argv, os.environ)
 
 
 def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command line with nothing taken from the process but its standard streams."""
+    try:
+        return _answer(words, environ)
+    except OSError as error:
+        return _unwritten(error)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _answer(words: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         status = _dispatch(words, environ)
         sys.stdout.flush()
@@ -35,8 +45,27 @@ def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
         if error.message:
             warn(error.message)
         return error.status
-    except KeyboardInterrupt:
-        return _INTERRUPTED
+
+
+def _open_standard_streams() -> None:
+    """What the caller has closed becomes /dev/null: the first socket would get its number, and pass for it."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number free: that one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(fd, "w" if fd else "r", encoding="utf-8", closefd=False))
+
+
+def _unwritten(error: OSError) -> int:
+    """What no verb expects to fail is its output: say so, and let nothing of it be tried again at exit."""
+    what = f"{error.filename}" if error.filename else "cannot write the output"
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    warn(f"{what}: {error.strerror or error}")
+    return 1
 
 
 def _dispatch(words: Sequence[str], environ: Mapping[str, str]) -> int:

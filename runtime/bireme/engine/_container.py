@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from bireme_actors import (
     ContainerActor,
     ContainerFailed,
     ContainerView,
+    DriverError,
     ExitStatus,
     Kill,
     NotFound,
@@ -332,31 +333,51 @@ class Container:
 
     async def stat_path(self, path: str) -> dict[str, object]:
         """``name size mode mtime linkTarget`` of a path in it. Raises NotFound."""
-        return await self._parts.archives.stat(self._actor.config, path)
+        with self._here():
+            return await self._parts.archives.stat(self._actor.config, path)
 
     def get_archive(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """A tar of ``path``, as an ``async with`` block that gives its bytes. Raises NotFound while it is read."""
-        return self._parts.archives.pack(self._actor.config, path)
+        return self._archive(self._parts.archives.pack(self._actor.config, path))
 
     def export(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """A tar of the whole root file system without its volumes' content, as ``get_archive``."""
-        return self._parts.archives.export(self._actor.config)
+        return self._archive(self._parts.archives.export(self._actor.config))
 
     async def put_archive(
         self, path: str, source: ByteSource, *, no_overwrite_dir_non_dir: bool = False, copy_uid_gid: bool = False
     ) -> None:
         """Unpack an uncompressed tar into the directory ``path``. Raises NotFound, InvalidConfig."""
-        await self._parts.archives.unpack(
-            self._actor.config,
-            path,
-            source,
-            no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
-            copy_uid_gid=copy_uid_gid,
-        )
+        with self._here():
+            await self._parts.archives.unpack(
+                self._actor.config,
+                path,
+                source,
+                no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+                copy_uid_gid=copy_uid_gid,
+            )
 
     async def changes(self) -> list[tuple[str, int]]:
         """``(path, kind)`` of every change to its root file system: 0 modified, 1 added, 2 deleted."""
         return await self._parts.archives.changes(self._actor.config, self._parts.layers_of(self._actor.config))
+
+    @asynccontextmanager
+    async def _archive(
+        self, packing: AbstractAsyncContextManager[AsyncIterator[bytes]]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        with self._here():
+            async with packing as chunks:
+                yield chunks
+
+    @contextmanager
+    def _here(self) -> Iterator[None]:
+        """Files that a removal took away under our hands belong to a container that is gone."""
+        try:
+            yield
+        except DriverError as error:
+            if self.status in (Status.REMOVING, Status.REMOVED):
+                raise NotFound(f"No such container: {self.id}") from error
+            raise
 
     async def _ask(self, message: Ask[R]) -> R:
         return await self._guard(self._actor.ref.ask(message))

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _KERNEL = "Linux 5.12 or newer is needed"
 _RIGHTS = "root is needed, with CAP_SYS_ADMIN: run as root, or in a privileged container"
 
+_C_LIBRARY_SIGNALS = (32, 33)
+"""Which the C library keeps for itself and hides: what is inherited of them can only be undone past it."""
+
 _PATIENCE = 10.0
 """Seconds."""
 
@@ -156,6 +159,8 @@ def _reset_signals() -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) is not signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
+    for number in _C_LIBRARY_SIGNALS:
+        sys_.default_signal(number)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-    from bireme.launcher.requests import ArchiveRequest
+    from bireme.launcher.requests import ArchiveRequest, RootRequest
 
 _MEMORY = 1 << 30
 """Bytes of address space: what a header claims is not believed."""
@@ -80,10 +80,31 @@ def _enter_view(request: ArchiveRequest, host: sandbox.Host) -> None:
     root = request["root"]
     nodev = not host.devices_guarded
     sys_.unshare(sys_.CLONE_NEWNS)
+    if root["upper"] and request["action"] != "unpack":
+        _cover(root)
     volumes = _mounts.hold(root["mounts"], nodev=nodev)
     files = _mounts.hold(root["files"], nodev=nodev)
     _mounts.enter_root(root, host.mount_place, nodev=nodev)
     _mounts.attach_apart(volumes, files, frozenset())
+
+
+def _cover(root: RootRequest) -> None:
+    """Put what is only read below a writable layer in memory, that takes the places to mount at.
+
+    The container may be starting at this moment, and a second mount of its own writable layer would empty the work
+    directory that the first one copies files up in.
+    """
+    place = f"{root['layers_directory']}/{root['work']}"
+    own = os.stat(f"{root['layers_directory']}/{root['upper']}")
+    sys_.mount("tmpfs", place, "tmpfs", sys_.MS_NOSUID | sys_.MS_SILENT, "mode=755")
+    upper = f"{place}/upper"
+    os.mkdir(upper)
+    os.chown(upper, own.st_uid, own.st_gid)
+    os.chmod(upper, stat.S_IMODE(own.st_mode))
+    os.utime(upper, ns=(own.st_atime_ns, own.st_mtime_ns))
+    os.mkdir(f"{place}/work")
+    root["layers"] = [*root["layers"], root["upper"]]
+    root["upper"], root["work"], root["volatile"] = f"{root['work']}/upper", f"{root['work']}/work", False
 
 
 class View:
