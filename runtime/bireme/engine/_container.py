@@ -180,7 +180,7 @@ class Container:
         policy = parse_restart(restart)
         if policy.name != "no" and self._actor.config.auto_remove:
             raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
-        await self._ask(Reconfigure(replace(self._actor.config, restart=policy)))
+        await self._ask(Reconfigure(lambda config: replace(config, restart=policy)))
 
     async def resize(self, rows: int, columns: int) -> None:
         """Set the terminal's size, in characters. Raises Conflict if it does not run."""

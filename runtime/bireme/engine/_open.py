@@ -93,6 +93,8 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
     with open_root(settings.root) as layout:
         found = await trio.to_thread.run_sync(recover, layout)
         images = await trio.to_thread.run_sync(open_images, layout)
+        for problem in images.problems:
+            _log.error("%s", problem)
         async with (
             open_disk(layout) as disk,
             open_launcher(settings.root, settings.run_dir, detached=detached) as launcher,
