@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
 import trio
@@ -28,11 +28,18 @@ class EventBus:
     def __init__(self) -> None:
         self._history: deque[Event] = deque(maxlen=HISTORY)
         self._subscribers: set[trio.MemorySendChannel[Event]] = set()
+        self._listeners: list[Callable[[Event], None]] = []
         self._closed = False
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Call it with each event, at once: for parts of the engine itself. It must neither block nor raise."""
+        self._listeners.append(listener)
 
     def emit(self, event: Event) -> None:
         """Hand one event to everybody; who is too far behind is dropped."""
         self._history.append(event)
+        for listener in self._listeners:
+            listener(event)
         for subscriber in tuple(self._subscribers):
             try:
                 subscriber.send_nowait(event)

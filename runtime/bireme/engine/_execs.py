@@ -217,10 +217,11 @@ class Execs:
         """Ids of those that run in a container."""
         return tuple(known.id for known in self._known.values() if known.container == container and known.running)
 
-    def forget(self, container: str) -> None:
-        """The container is gone, and these with it."""
-        for identifier in [known.id for known in self._known.values() if known.container == container]:
-            del self._known[identifier]
+    def hear(self, event: Event) -> None:
+        """A container that is gone takes these with it."""
+        if event.action == "destroy" and event.kind == "container":
+            for identifier in [known.id for known in self._known.values() if known.container == event.id]:
+                del self._known[identifier]
 
 
 async def collect(execution: Exec, stdout: bytearray | None, stderr: bytearray | None) -> None:

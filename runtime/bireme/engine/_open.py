@@ -109,7 +109,7 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
                 parts = Parts(
                     settings, layout, images, launcher, records, volumes, logs, events, archives, supervisor, execs
                 )
-                services.start_soon(_forget_execs, events, execs)
+                events.listen(execs.hear)
                 await _adopt(supervisor, native, found.records, serving=detached)
                 yield Runtime(parts, ephemeral=on_exit is OnExit.REMOVE)
 
@@ -119,13 +119,6 @@ def _make_run_directory(path: str) -> None:
         os.makedirs(path, mode=0o711, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot make the run directory {path}: {error.strerror}") from error
-
-
-async def _forget_execs(events: EventBus, execs: Execs) -> None:
-    async with events.subscribe(0, 0) as stream:
-        async for event in stream:
-            if event.kind == "container" and event.action == "destroy":
-                execs.forget(event.id)
 
 
 async def _adopt(
