@@ -87,6 +87,8 @@ class Launcher:
         self._over = trio.Event()
         self._asks: dict[int, Ask] = {}
         self._last_ask = 0
+        self._writers: dict[str, trio.Lock] = {}
+        """Containers that start or are written to from outside, each with whom that keeps waiting."""
         self._sending = trio.Lock()
         self._processes: dict[int, tuple[str, Launched]] = {}
         """Those whose exit has not been told, each with its container."""
@@ -112,7 +114,8 @@ class Launcher:
         Cancelled or failed: no process, mount or cgroup of it is left.
         """
         await self._ensure()
-        return await self._launch("start", request["container"], request)
+        async with self._sole_writer(request["container"]):
+            return await self._launch("start", request["container"], request)
 
     async def exec(self, request: ExecRequest) -> Launched:
         """Add a process to a running container. Raises and is cancelled like ``start``."""
@@ -121,11 +124,33 @@ class Launcher:
     async def archive(self, request: ArchiveRequest, descriptors: Sequence[int] = ()) -> dict[str, object]:
         """Work on the files of a container; the caller keeps its descriptors. Cancelled: the work is broken off.
 
+        One that does not run starts after what is unpacked into it.
         Raises NotFound (no such path), InvalidConfig, StorageError, DriverError.
         """
         await self._ensure()
+        if request["action"] != "unpack" or self._runs(request["container"]):
+            return await self._archive(request, descriptors)
+        async with self._sole_writer(request["container"]):
+            return await self._archive(request, descriptors)
+
+    async def _archive(self, request: ArchiveRequest, descriptors: Sequence[int]) -> dict[str, object]:
         ask = self._new_ask("archive")
         return dict(await self._until_done(ask, request, descriptors))
+
+    def _runs(self, container: str) -> bool:
+        return any(known == container for known, _ in self._processes.values())
+
+    @asynccontextmanager
+    async def _sole_writer(self, container: str) -> AsyncIterator[None]:
+        """Nobody else mounts its writable layer meanwhile: a second mount empties the first one's work directory."""
+        lock = self._writers.setdefault(container, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            statistics = lock.statistics()
+            if not (statistics.locked or statistics.tasks_waiting):
+                self._writers.pop(container, None)
 
     async def kill(self, process: int, signum: int) -> None:
         """Send a signal; nothing happens if the process has ended."""

@@ -223,3 +223,35 @@ def test_the_engine_is_told_where_it_belongs(settings: Settings) -> None:
         *("--root", settings.root, "--run-dir", settings.run_dir, "--driver", "native"),
         *("serve", "--idle", "300", "--ready-fd", "7"),
     ]
+
+
+def client(engine: FakeEngine, *words: str, redirect: str) -> subprocess.CompletedProcess[bytes]:
+    """The client as a shell starts it with its standard streams redirected."""
+    line = f'exec "$0" -m bireme "$@" {redirect}'
+    given = [sys.executable, "-H", f"unix://{engine.path}", *words]
+    return subprocess.run(["bash", "-c", line, *given], capture_output=True, timeout=60, check=False)
+
+
+def test_the_client_runs_without_standard_streams(engine: FakeEngine) -> None:
+    engine.on("GET /containers/json", [])
+    for redirect in (">&-", "<&- >&-", "<&- >&- 2>&-"):
+        ran = client(engine, "ps", redirect=redirect)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b""), redirect
+
+
+def test_input_that_was_closed_ends_at_once(engine: FakeEngine) -> None:
+    """Descriptor 0 belongs to nobody then: the client's own sockets must not get it, and be read as the input."""
+    program = "import bireme.cli._main as m; m._open_standard_streams(); import os; print(os.pipe())"
+    ran = subprocess.run(
+        ["bash", "-c", 'exec "$0" -c "$1" <&-', sys.executable, program], capture_output=True, timeout=60, check=False
+    )
+    assert ran.stderr == b""
+    assert all(int(number) > 2 for number in ran.stdout.strip(b"()\n").split(b", "))
+
+
+@pytest.mark.parametrize("words", [("ps",), ("--version",), ("run", "--help")])
+def test_output_that_cannot_be_written_is_one_line(engine: FakeEngine, words: tuple[str, ...]) -> None:
+    engine.on("GET /containers/json", [])
+    ran = client(engine, *words, redirect=">/dev/full")
+    assert ran.stderr == b"cannot write the output: No space left on device\n"
+    assert ran.returncode == 1

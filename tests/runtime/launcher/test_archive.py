@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
+from bireme.launcher.requests import StartRequest
 from bireme_actors import BiremeError, InvalidConfig, NotFound, StorageError
 from tests.runtime.launcher.harness import PATIENCE, Bench
 
@@ -432,7 +434,7 @@ async def test_copy_makes_a_working_directory_first(bench: Bench) -> None:
     (bench.layers / "base/data/file").touch()
     target = _target(bench)
     root = bench.start_request("true")["root"]
-    for working_dir in ("/data/sub/deep", "/data/out/made", "/data/file"):
+    for working_dir in ("/data/out/made", "/data/file", "/data/sub/deep"):
         for entry in target.iterdir():
             entry.unlink() if not entry.is_dir() or entry.is_symlink() else shutil.rmtree(entry)
         request = bench.archive_request("copy", "/data", root=root, target="volumes/new")
@@ -440,3 +442,62 @@ async def test_copy_makes_a_working_directory_first(bench: Bench) -> None:
         assert (await bench.launcher.archive(request))["found"]
     assert sorted(os.listdir(target)) == ["file", "out", "sub"]
     assert [path.stat().st_mode & 0o777 for path in (target / "sub", target / "sub/deep")] == [0o755] * 2
+
+
+COPIES_UP = "for name in one two; do mv /data/$name /data/$name.new && echo x >> /data/file || exit 9; done"
+"""Changes to lower layers: each needs overlay's work directory."""
+
+
+def _fill_lower_layer(bench: Bench) -> None:
+    (bench.layers / "base/data").mkdir()
+    for name in ("one", "two", "file"):
+        (bench.layers / "base/data" / name).touch()
+
+
+async def test_reading_leaves_a_starting_container_its_work_directory(bench: Bench) -> None:
+    """A fresh view of a container that does not run yet may be there while that starts."""
+    _fill_lower_layer(bench)
+    request = bench.start_request("sh", "-c", "read line; " + COPIES_UP)
+    request["process"]["stdin"] = True
+    running = await bench.launcher.start(request)
+    late = bench.archive_request("stat", "/data/file", root=request["root"])
+    late["container"] = ""  # as one that was asked for before the start: in a view of its own
+    await bench.launcher.archive(late)
+    assert running.stdin is not None
+    await running.stdin.send_all(b"go\n")
+    assert (await running.wait())["code"] == 0
+
+
+async def test_a_start_waits_for_what_is_unpacked_into_the_container(bench: Bench) -> None:
+    _fill_lower_layer(bench)
+    request = bench.start_request("sh", "-c", "test -e /data/late && " + COPIES_UP)
+    reading, writing = os.pipe()
+    asked = bench.archive_request("unpack", "/data", root=request["root"])
+    order: list[str] = []
+
+    async def unpack() -> None:
+        await bench.launcher.archive(asked, [reading])
+        order.append("unpacked")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(unpack)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(_start_and_wait, bench, request, order)
+        await trio.testing.wait_all_tasks_blocked()
+        assert bench.launcher.statistics()["asks"] == 1
+        os.close(reading)
+        os.write(writing, _archive_of("late"))
+        os.close(writing)
+    assert order == ["unpacked", "exit 0"]
+
+
+async def _start_and_wait(bench: Bench, request: StartRequest, order: list[str]) -> None:
+    running = await bench.launcher.start(request)
+    order.append(f"exit {(await running.wait())['code']}")
+
+
+def _archive_of(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    return buffer.getvalue()
