@@ -40,7 +40,7 @@ async def open_native(launcher: Launcher, roots: RootRequests, cache_dir: str) -
 
     ``cache_dir`` is where compiled seccomp filters are kept. Raises DriverError.
     """
-    filters = Filters(launcher, launcher.facts["seccomp"], cache_dir)
+    filters = Filters(launcher, cache_dir)
     return NativeDriver(launcher, roots, filters, await launcher.containers())
 
 

@@ -204,7 +204,7 @@ class Launcher:
 
     async def _ensure(self) -> None:
         """If the launcher has ended before its time, start another. Raises what that raises. Cancelled: it is not."""
-        if not self._gone or self._closing:
+        if self._closing or not (self._gone or self._reviving.locked()):
             return
         async with self._reviving:
             if not self._gone or self._closing:
@@ -213,8 +213,9 @@ class Launcher:
             reason, connection = self._gone, await self._spawn()
             self._take_over(connection)
             _log.warning("%s, and took its containers along; another one runs: pid %d", reason, self.facts["pid"])
-            for name, program in self._filters.items():
-                await self._hand_over(name, program)
+            with _shield(END_SECONDS):
+                for name, program in self._filters.items():
+                    await self._hand_over(name, program)
 
     def _take_over(self, connection: _spawn.Connection) -> None:
         self._connection.release()

@@ -232,6 +232,26 @@ async def test_the_next_engine_takes_over(bench_factory: BenchFactory) -> None:
             await second.launcher.quit()
 
 
+async def test_a_launcher_taken_over_can_be_replaced(bench_factory: BenchFactory) -> None:
+    """What the earlier engine had handed over to it, the next launcher has to have as well."""
+    async with bench_factory(detached=True) as first:
+        config = await first.config("sleep", "1000")
+        await close(await first.driver.start(config))
+    async with bench_factory(detached=True) as second:
+        try:
+            adopted = await second.driver.adopt(config)
+            assert adopted is not None
+            os.kill(second.launcher.facts["pid"], signal.SIGKILL)
+            assert await wait(adopted) == 137
+            await close(adopted)
+            process = await second.driver.start(config)
+            await process.kill(signal.SIGKILL)
+            assert await wait(process) == 137
+            await close(process)
+        finally:
+            await second.launcher.quit()
+
+
 async def test_the_end_of_input_reaches_a_container_taken_over(bench_factory: BenchFactory) -> None:
     async with bench_factory(detached=True) as first:
         config = await first.config("cat", open_stdin=True)

@@ -128,7 +128,7 @@ async def launcher(tmp_path: Path) -> AsyncIterator[FakeLauncher]:
 def driver_of(launcher: FakeLauncher, *found: tuple[Any, Launched]) -> NativeDriver:
     root = Path(launcher.facts["root"])
     real = cast(Launcher, launcher)
-    filters = Filters(real, launcher.facts["seccomp"], str(root / "cache"))
+    filters = Filters(real, str(root / "cache"))
     facts = [(cast(ContainerFacts, {"container": container}), launched) for container, launched in found]
     return NativeDriver(real, Roots(root), filters, facts)
 

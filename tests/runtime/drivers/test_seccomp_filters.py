@@ -65,7 +65,7 @@ def cached(cache: Path) -> list[str]:
 
 async def test_the_default_filter_is_compiled_kept_and_handed_over(tmp_path: Path) -> None:
     holder, cache = Holder(), tmp_path / "made/here"
-    name = await Filters(holder, [], str(cache)).name(Security(), DEFAULT)
+    name = await Filters(holder, str(cache)).name(Security(), DEFAULT)
     assert cached(cache) == [f"seccomp-{name}.bpf"]
     assert os.stat(cache).st_mode & 0o777 == 0o700
     assert len(holder.held[name]) % 8 == 0
@@ -73,7 +73,7 @@ async def test_the_default_filter_is_compiled_kept_and_handed_over(tmp_path: Pat
 
 async def test_each_filter_is_made_once_however_many_ask(tmp_path: Path, compiler: Compiler) -> None:
     holder = Holder()
-    filters = Filters(holder, [], str(tmp_path))
+    filters = Filters(holder, str(tmp_path))
     names: set[str] = set()
 
     async def ask() -> None:
@@ -87,27 +87,19 @@ async def test_each_filter_is_made_once_however_many_ask(tmp_path: Path, compile
 
 async def test_the_next_engine_takes_it_from_the_cache(tmp_path: Path, compiler: Compiler) -> None:
     first, second = Holder(), Holder()
-    await Filters(first, [], str(tmp_path)).name(Security(), DEFAULT)
-    await Filters(second, [], str(tmp_path)).name(Security(), DEFAULT)
+    await Filters(first, str(tmp_path)).name(Security(), DEFAULT)
+    await Filters(second, str(tmp_path)).name(Security(), DEFAULT)
     assert compiler.calls == 1
     assert first.held == second.held
-
-
-async def test_what_the_launcher_has_is_not_even_looked_for(tmp_path: Path, compiler: Compiler) -> None:
-    first, second = Holder(), Holder()
-    name = await Filters(first, [], str(tmp_path)).name(Security(), DEFAULT)
-    os.unlink(tmp_path / f"seccomp-{name}.bpf")
-    assert await Filters(second, [name], str(tmp_path)).name(Security(), DEFAULT) == name
-    assert (compiler.calls, second.held) == (1, {})
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", b"x" * 200])
 async def test_a_damaged_file_is_made_anew(tmp_path: Path, compiler: Compiler, damage: bytes) -> None:
     first, second, third = Holder(), Holder(), Holder()
-    name = await Filters(first, [], str(tmp_path)).name(Security(), DEFAULT)
+    name = await Filters(first, str(tmp_path)).name(Security(), DEFAULT)
     (tmp_path / f"seccomp-{name}.bpf").write_bytes(damage)
-    await Filters(second, [], str(tmp_path)).name(Security(), DEFAULT)
-    await Filters(third, [], str(tmp_path)).name(Security(), DEFAULT)
+    await Filters(second, str(tmp_path)).name(Security(), DEFAULT)
+    await Filters(third, str(tmp_path)).name(Security(), DEFAULT)
     assert compiler.calls == 2
     assert first.held == second.held == third.held
 
@@ -115,11 +107,11 @@ async def test_a_damaged_file_is_made_anew(tmp_path: Path, compiler: Compiler, d
 async def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, compiler: Compiler) -> None:
     (tmp_path / "cache").write_text("a file")
     holder = Holder()
-    assert await Filters(holder, [], str(tmp_path / "cache")).name(Security(), DEFAULT) in holder.held
+    assert await Filters(holder, str(tmp_path / "cache")).name(Security(), DEFAULT) in holder.held
 
 
 async def test_only_capabilities_that_matter_make_another_filter(tmp_path: Path, compiler: Compiler) -> None:
-    filters = Filters(Holder(), [], str(tmp_path))
+    filters = Filters(Holder(), str(tmp_path))
     usual = await filters.name(Security(), DEFAULT)
     assert await filters.name(Security(), DEFAULT | capabilities.mask(("NET_ADMIN",))) == usual
     assert await filters.name(Security(), DEFAULT | capabilities.mask(("SYS_ADMIN",))) != usual
@@ -128,12 +120,12 @@ async def test_only_capabilities_that_matter_make_another_filter(tmp_path: Path,
 
 @pytest.mark.parametrize("word", ["default", "builtin", ""])
 async def test_words_for_the_default(tmp_path: Path, compiler: Compiler, word: str) -> None:
-    filters = Filters(Holder(), [], str(tmp_path))
+    filters = Filters(Holder(), str(tmp_path))
     assert await filters.name(Security(seccomp=word), DEFAULT) == await filters.name(Security(), DEFAULT)
 
 
 async def test_unconfined_and_privileged_have_none(tmp_path: Path, compiler: Compiler) -> None:
-    filters = Filters(Holder(), [], str(tmp_path))
+    filters = Filters(Holder(), str(tmp_path))
     assert await filters.name(Security(seccomp="unconfined"), DEFAULT) == ""
     assert await filters.name(Security(privileged=True), capabilities.ALL) == ""
     assert compiler.calls == 0
@@ -143,14 +135,14 @@ async def test_unconfined_and_privileged_have_none(tmp_path: Path, compiler: Com
 
 async def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     holder = Holder()
-    filters = Filters(holder, [], str(tmp_path))
+    filters = Filters(holder, str(tmp_path))
     names = {await filters.name(custom(number), DEFAULT) for number in (1, 2, 1)}
     assert names == set(holder.held)
     assert len(names) == 2
 
 
 async def test_a_broken_profile_is_refused_each_time(tmp_path: Path) -> None:
-    filters = Filters(Holder(), [], str(tmp_path))
+    filters = Filters(Holder(), str(tmp_path))
     for _ in range(2):
         with pytest.raises(InvalidConfig):
             await filters.name(Security(seccomp="{}"), DEFAULT)
@@ -160,7 +152,7 @@ async def test_a_broken_profile_is_refused_each_time(tmp_path: Path) -> None:
 async def test_a_failed_handing_over_is_tried_again(tmp_path: Path, compiler: Compiler) -> None:
     holder = Holder()
     holder.failure = MissingRequirement("gone")
-    filters = Filters(holder, [], str(tmp_path))
+    filters = Filters(holder, str(tmp_path))
     with pytest.raises(MissingRequirement):
         await filters.name(Security(), DEFAULT)
     holder.failure = None
@@ -170,7 +162,7 @@ async def test_a_failed_handing_over_is_tried_again(tmp_path: Path, compiler: Co
 async def test_cancelled_while_compiling_nothing_is_handed_over(tmp_path: Path, compiler: Compiler) -> None:
     holder = Holder()
     compiler.gate = threading.Event()
-    filters = Filters(holder, [], str(tmp_path))
+    filters = Filters(holder, str(tmp_path))
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(filters.name, Security(), DEFAULT)
@@ -187,7 +179,7 @@ async def test_the_cache_does_not_grow_for_ever(
     tmp_path: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_filters, "_KEPT", 3)
-    filters = Filters(Holder(), [], str(tmp_path))
+    filters = Filters(Holder(), str(tmp_path))
     names = []
     for number in range(1, 6):
         names.append(await filters.name(custom(number), DEFAULT))

@@ -399,6 +399,25 @@ async def test_another_launcher_takes_the_place_of_one_that_was_killed(bench: Be
     assert bench.launcher.facts["pid"] != killed
 
 
+async def test_no_start_comes_before_the_new_launcher_has_the_filters(bench: Bench) -> None:
+    allow = b"\x06\x00\x00\x00\x00\x00\xff\x7f"
+    for number in range(8):
+        await bench.launcher.seccomp(f"filter{number}", allow)
+    sleeper = await bench.start_sleeper()
+    os.kill(bench.launcher.facts["pid"], signal.SIGKILL)
+    await sleeper.wait()
+    await sleeper.aclose()
+    codes: list[int] = []
+
+    async def run(container: str) -> None:
+        codes.append((await bench.run(bench.start_request("true", container=container, seccomp="filter7"))).code)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(run, f"c{number}")
+    assert codes == [0] * 5
+
+
 async def test_an_ask_of_a_dying_launcher_ends(bench: Bench) -> None:
     pid = bench.launcher.facts["pid"]
     os.kill(pid, signal.SIGSTOP)

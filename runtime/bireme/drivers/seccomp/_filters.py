@@ -1,7 +1,8 @@
-"""The filters a launcher holds: each distinct one is compiled once, kept on disk, and handed over once.
+"""The filters a launcher holds: each distinct one is compiled once, kept on disk, and handed over once by each engine.
 
 A filter's name says all that it was made from: the rules, the machine, libseccomp's version. So whatever is found under
-a name, in the cache or in a launcher that an earlier engine started, is the right program.
+a name in the cache is the right program. A launcher that an earlier engine started may hold it already; it is handed
+over all the same, for whoever hands over a filter keeps it for the launcher that takes a dead one's place.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ class Holder(Protocol):
 class Filters:
     """Finds, for a container, the name of the filter that the launcher is to install."""
 
-    def __init__(self, holder: Holder, held: list[str], cache_dir: str) -> None:
-        """``held``: names of filters that the holder has already. ``cache_dir`` is made when it is first needed."""
+    def __init__(self, holder: Holder, cache_dir: str) -> None:
+        """``cache_dir`` is made when it is first needed."""
         self._holder = holder
-        self._held = set(held)
+        self._held: set[str] = set()
         self._cache_dir = cache_dir
         self._names: dict[tuple[str, int], str] = {}
         self._profiles: dict[str, Profile] = {}
