@@ -150,7 +150,11 @@ def _own_root(root: str, patience: float) -> None:
             return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise Failure(CONFLICT, f"another launcher still runs containers of {root}; end it first") from None
+                raise Failure(
+                    CONFLICT,
+                    f"another launcher still runs containers of {root}: take them over (on_exit='detach', the same run"
+                    " directory), or end them with 'bireme shutdown'",
+                ) from None
             time.sleep(0.01)
 
 
@@ -159,8 +163,8 @@ def _reset_signals() -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) is not signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
-    for number in _C_LIBRARY_SIGNALS:
-        sys_.default_signal(number)
+    for hidden in _C_LIBRARY_SIGNALS:
+        sys_.default_signal(hidden)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

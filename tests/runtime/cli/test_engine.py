@@ -152,6 +152,17 @@ def test_shutdown_can_leave_containers_running(bireme: Bireme) -> None:
     assert bireme("wait", "web").out == "137\n"
 
 
+def test_shutdown_ends_what_an_engine_has_left_running(bireme: Bireme) -> None:
+    assert bireme("run", "-d", "--name", "web", "--stop-timeout", "0", "busybox", "sleep", "1000").status == 0
+    process = int(bireme("inspect", "-f", "{{.State.Pid}}", "web").out)
+    assert bireme("shutdown", "--detach").status == 0
+    assert bireme("shutdown", "--detach").err == f"no engine runs at unix://{bireme.root}/run/bireme.sock\n"
+    assert alive(process)
+    assert bireme("shutdown") == (0, "", "")
+    assert not alive(process)
+    assert bireme("shutdown").err == f"no engine runs at unix://{bireme.root}/run/bireme.sock\n"
+
+
 def test_an_engine_that_cannot_start_says_so_in_one_line(bireme: Bireme) -> None:
     (bireme.root / "run").mkdir(parents=True)
     (bireme.root / "volumes").write_text("in the way")

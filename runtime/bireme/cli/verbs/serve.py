@@ -7,22 +7,25 @@ gone: its answer has ended, and so has the process that listened on the socket.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
 import struct
 
-from bireme.cli._autostart import ABSENT, connect_only
+from bireme.cli._autostart import ABSENT, connect_only, connect_or_start
 from bireme.cli._client import Client
 from bireme.cli._command import Command
 from bireme.cli._errors import CliError, Unreachable
 from bireme.cli._flags import INT, STRING, Flag
+from bireme.cli._http import connect
 from bireme.cli._session import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bireme.cli._flags import Values
     from bireme.cli._session import Session
+    from bireme.cli._settings import Settings
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -50,14 +53,16 @@ def serve(session: Session, options: Values, arguments: list[str]) -> int:
 
 
 def shutdown(session: Session, options: Values, arguments: list[str]) -> int:
-    """No engine is what was asked for: no failure."""
+    """No engine is what was asked for: no failure. Containers that one has left running are stopped by another."""
     try:
         sock = connect_only(session.settings)
     except Unreachable as error:
-        if isinstance(error.__cause__, ABSENT):
+        if not isinstance(error.__cause__, ABSENT):
+            raise
+        if options.on("detach") or not _left_running(session.settings):
             warn(f"no engine runs at unix://{session.settings.socket_path}")
             return 0
-        raise
+        sock = connect_or_start(session.settings)
     with contextlib.ExitStack() as stack:
         process = _process_behind(sock)
         if process is not None:
@@ -72,6 +77,17 @@ def shutdown(session: Session, options: Values, arguments: list[str]) -> int:
             waiting.register(process, select.POLLIN)
             waiting.poll()
     return 0
+
+
+def _left_running(settings: Settings) -> bool:
+    """Whether a launcher listens: known from its refusal, for it does so on another kind of socket than an engine."""
+    if settings.host:
+        return False
+    try:
+        connect(os.path.join(settings.run_dir, "launcher.sock")).close()
+    except OSError as error:
+        return error.errno == errno.EPROTOTYPE
+    return False
 
 
 def _process_behind(sock: socket.socket) -> int | None:
