@@ -57,6 +57,8 @@ def _play(found: Scenario, sides: Sequence[Side]) -> bool:
     print(f"{found.id:6} {'WRONG' if wrong else 'differs' if found.differs else 'same':8} {found.title}")
     if wrong or found.differs:
         _print_columns({name: pformat(value, width=_WIDTH) for name, value in shown.items()})
+    else:
+        print(f"       {' and '.join(shown)}: {found.expected(sides[0].name)!r}"[: 2 * _WIDTH])
     for name in wrong:
         print(f"       the catalogue has for {name}: {found.expected(name)!r}")
     if found.differs:

@@ -145,8 +145,3 @@ def long_form(side: Side) -> object:
 @scenario("V117", "-v with a mode and no source is refused", (125, 0))
 def mode_alone(side: Side) -> object:
     return side("run", "-v", "/d:ro", "s-base", "true").status, len(side.containers())
-
-
-@scenario("V118", "an empty -v is refused", (125, 0))
-def empty(side: Side) -> object:
-    return side("create", "-v", "", "s-base", "true").status, len(side.containers())

@@ -17,6 +17,13 @@ def lost(side: Side, script: str = "true") -> str:
     return name
 
 
+def usage(side: Side) -> tuple[str, ...]:
+    """What ``system df`` says of volumes: how many, how many in use, their size, what could be had back."""
+    form = "{{.Type}}|{{.TotalCount}}|{{.Active}}|{{.Size}}|{{.Reclaimable}}"
+    rows = [line.split("|") for line in side.ok("system", "df", "--format", form).splitlines()]
+    return next(tuple(values) for kind, *values in rows if kind == "Local Volumes")
+
+
 @scenario("V701", "volume ls -q lists them all", True)
 def listed(side: Side) -> object:
     names = {seen.name for seen in side.mounts(side.make(image="s-two")).values()} | {lost(side)}
@@ -80,17 +87,15 @@ def reclaimed(side: Side) -> object:
 def disk_usage(side: Side) -> object:
     side.ran("head -c 49152 /dev/zero > /d/x", "-v", "/d")
     lost(side, "head -c 102400 /dev/zero > /d/x")
-    rows = [json.loads(line) for line in side.ok("system", "df", "--format", "json").splitlines()]
-    row = next(row for row in rows if row["Type"] == "Local Volumes")
-    return row["TotalCount"], row["Active"], row["Size"], row["Reclaimable"]
+    return usage(side)
 
 
 @scenario("V711", "system df -v shows each volume with its holders and its size", [("0", "102.4kB"), ("2", "49.15kB")])
 def disk_usage_each(side: Side) -> object:
     side.make("--volumes-from", side.ran("head -c 49152 /dev/zero > /d/x", "-v", "/d"))
     lost(side, "head -c 102400 /dev/zero > /d/x")
-    found = json.loads(side.ok("system", "df", "-v", "--format", "json"))["Volumes"]
-    return sorted((row["Links"], row["Size"]) for row in found)
+    form = "{{range .Volumes}}{{.Links}} {{.Size}}\n{{end}}"
+    return sorted(tuple(line.split()) for line in side.ok("system", "df", "-v", "--format", form).splitlines() if line)
 
 
 @scenario("V712", "ps -f volume=... finds the holders, by the volume's name and by the place", (True, True))
@@ -155,8 +160,7 @@ def whose(side: Side) -> object:
           bireme="0B", why="sizes are what removing the volume would give back: blocks, not the lengths of files")
 def holes(side: Side) -> object:
     side.ran("truncate -s 1M /d/x", "-v", "/d")
-    rows = [json.loads(line) for line in side.ok("system", "df", "--format", "json").splitlines()]
-    return next(row["Size"] for row in rows if row["Type"] == "Local Volumes")
+    return usage(side)[2]
 
 
 @scenario("V720", "volume prune of volumes with files of any owner and mode, in any depth", (True, 0))
