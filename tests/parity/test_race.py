@@ -30,7 +30,7 @@ COPY_EVERY = 5
 
 SHELL = """
 while :; do
-  for target in / /proc /sys/fs /dev ../../../../.. ../../../../../../proc/self "$0"; do
+  for target in / /proc /sys /dev ../../../../.. ../../../../../../proc "$0"; do
     ln -s "$target" /shared/n; mv /shared/a /shared/o; mv /shared/n /shared/a; rm /shared/a; mv /shared/o /shared/a
   done
 done
@@ -41,7 +41,7 @@ EXCHANGE = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None)
 here = os.open(sys.argv[1], os.O_PATH)
-targets = ["/", "/proc", "/proc/self", "/sys/fs", "/dev", "../../../../..", sys.argv[2]]
+targets = ["/", "/proc", "/sys", "/dev", "../../../../..", "../../../../../proc", sys.argv[2]]
 print("ready", flush=True)
 os.mkdir("x", dir_fd=here)
 while True:
@@ -53,7 +53,10 @@ while True:
 """
 """``x`` is a directory and a link in turns, 50 times for each target."""
 
-VICTIM = "cut -d' ' -f5 /proc/self/mountinfo; for d in /shared/?/v; do echo in > $d/mark; done 2>/dev/null; :"
+NAME = "fs"
+"""Of the volume below the swapped name: ``/proc`` and ``/sys`` have directories of this name."""
+
+VICTIM = f"grep /volumes/ /proc/self/mountinfo | cut -d' ' -f5; for d in /shared/?/{NAME}; do echo > $d/mark; done; :"
 
 pytestmark = [pytest.mark.root, pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -63,8 +66,8 @@ def canary(tmp_path: Path) -> Path:
     """A directory of the host that nothing may ever be mounted on or written to."""
     path = tmp_path / "canary"
     path.mkdir()
-    (path / "v").mkdir()
-    (path / "v/kept").write_text("kept")
+    (path / NAME).mkdir()
+    (path / NAME / "kept").write_text("kept")
     return path
 
 
@@ -112,7 +115,7 @@ class Race:
 
     async def _start(self, name: str) -> None:
         done = await self.runtime.run(
-            "busybox", ["sh", "-c", VICTIM], volumes=[f"/shared/{name}/v"], volumes_from=[self.attacker]
+            "busybox", ["sh", "-c", VICTIM], volumes=[f"/shared/{name}/{NAME}"], volumes_from=[self.attacker]
         )
         self.outcomes["started"] += 1
         self.places.update((done.stdout or b"").decode().split())
@@ -138,7 +141,7 @@ class Bytes:
 
 def _archive() -> bytes:
     with tarfile.open(fileobj=(buffer := io.BytesIO()), mode="w") as tar:
-        info = tarfile.TarInfo("v/copied")
+        info = tarfile.TarInfo(f"{NAME}/copied")
         info.size = 3
         tar.addfile(info, io.BytesIO(b"in\n"))
     return buffer.getvalue()
@@ -151,8 +154,9 @@ async def test_nothing_ever_leaves_the_root(tmp_path: Path, canary: Path) -> Non
     assert race.outcomes["started"] > 0, race.outcomes
     assert state(canary) == before
     assert mounts_of(tmp_path) == []
-    assert "v" not in os.listdir("/")
-    kernel = [place for place in race.places if place.endswith("/v") and place.startswith(("/proc", "/sys"))]
+    assert NAME not in os.listdir("/")
+    assert race.places["/shared"] == race.outcomes["started"]
+    kernel = [place for place in race.places if place.startswith(("/proc", "/sys"))]
     assert kernel == [], "a volume was mounted in a file system of the kernel's"
 
 
