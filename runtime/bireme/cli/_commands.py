@@ -47,6 +47,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "volume prune": ("prune", "Remove volumes that no container holds"),
     "volume rm": ("volume", "Remove one or more volumes"),
     "system df": ("df", "Show disk usage"),
+    "system prune": ("prune", "Remove what nobody uses any more"),
 }
 """Verb → the module below ``verbs`` that holds it, and its summary."""
 
@@ -79,7 +80,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "system": (
         "Manage the engine",
-        {"df": "system df", "events": "events", "info": "info"},
+        {"df": "system df", "events": "events", "info": "info", "prune": "system prune"},
     ),
     "volume": (
         "Manage volumes",

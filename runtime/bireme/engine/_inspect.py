@@ -186,14 +186,18 @@ def _security(security: Security) -> dict[str, object]:
     if security.seccomp != "default":
         options.append(f"seccomp={security.seccomp}")
     return {
-        "CapAdd": list(security.cap_add) or None,
-        "CapDrop": list(security.cap_drop) or None,
+        "CapAdd": _capabilities(security.cap_add),
+        "CapDrop": _capabilities(security.cap_drop),
         "GroupAdd": list(security.group_add) or None,
         "Privileged": security.privileged,
         "SecurityOpt": options or None,
         "MaskedPaths": None if security.privileged else _MASKED,
         "ReadonlyPaths": None if security.privileged else _READ_ONLY,
     }
+
+
+def _capabilities(names: tuple[str, ...]) -> list[str] | None:
+    return [name if name == "ALL" else f"CAP_{name}" for name in names] or None
 
 
 def _limits(limits: Limits) -> dict[str, object]:

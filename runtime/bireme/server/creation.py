@@ -91,6 +91,8 @@ _ENGINE_KNOWS = {
 def _extra(body: CreateBody) -> dict[str, object]:
     document: dict[str, Any] = body.document()
     host = {key: value for key, value in document.pop("HostConfig", {}).items() if key not in _HOST_KNOWN}
+    if not body.host_config.log_config.type:
+        host.pop("LogConfig", None)
     return {
         "Config": {key: value for key, value in document.items() if key not in _ENGINE_KNOWS},
         "HostConfig": host,

@@ -1,7 +1,8 @@
 """Which handler a path belongs to. Pure.
 
-A pattern is a path with names in braces: ``{id}`` stands for one part of a path, ``{name:path}`` for one or more (names
-of images have slashes). Every path may have an API version in front.
+A pattern is a path with names in braces: ``{id}`` stands for one part of a path, perhaps with the slash in front that
+containers' names are shown with, ``{name:path}`` for one or more (names of images have slashes). Every path may have an
+API version in front.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     end = 0
     for name in _NAME.finditer(pattern):
         parts.append(re.escape(pattern[end : name.start()]))
-        parts.append(f"(?P<{name[1]}>{'.+' if name[2] else '[^/]+'})")
+        parts.append(f"(?P<{name[1]}>.+)" if name[2] else f"/?(?P<{name[1]}>[^/]+)")
         end = name.end()
     return re.compile("".join(parts) + re.escape(pattern[end:]), re.DOTALL)
 

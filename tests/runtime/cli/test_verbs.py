@@ -527,6 +527,22 @@ def test_prunes_ask_first(engine: FakeEngine, bireme: CommandLine) -> None:
     assert bireme("image", "prune", "-af").out.startswith("Deleted Images:\nuntagged: a:1\ndeleted: sha256:1\n\n")
 
 
+def test_all_at_once_is_pruned_after_one_question(engine: FakeEngine, bireme: CommandLine) -> None:
+    engine.on("POST /containers/prune", {"ContainersDeleted": ["c"], "SpaceReclaimed": 1000})
+    engine.on("POST /volumes/prune", {"VolumesDeleted": ["v"], "SpaceReclaimed": 200})
+    images = "POST /images/prune?filters=%7B%22dangling%22%3A%7B%22true%22%3Atrue%7D%7D"
+    engine.on(images, {"ImagesDeleted": None, "SpaceReclaimed": 30})
+    refused = bireme("system", "prune", stdin=b"n\n")
+    assert "  - all stopped containers\n  - all dangling images\n" in refused.out
+    assert "volumes" not in refused.out
+    assert engine.lines == []
+    assert bireme("system", "prune", "-f").out == "Deleted Containers:\nc\n\nTotal reclaimed space: 1.03kB\n"
+    assert [line.partition("?")[0] for line in engine.lines] == ["POST /containers/prune", "POST /images/prune"]
+    assert bireme("system", "prune", "-f", "--volumes").out == (
+        "Deleted Containers:\nc\n\nDeleted Volumes:\nv\n\nTotal reclaimed space: 1.23kB\n"
+    )
+
+
 def test_diff_and_top(engine: FakeEngine, bireme: CommandLine) -> None:
     engine.on(
         "GET /containers/w/changes", [{"Path": "/t", "Kind": 0}, {"Path": "/t/n", "Kind": 1}, {"Path": "/g", "Kind": 2}]

@@ -26,6 +26,12 @@ def test_a_name_stands_for_one_part_and_a_path_for_several() -> None:
     assert found["name"] == "docker.io/library/busybox:1"
 
 
+def test_a_name_may_come_with_the_slash_that_it_is_shown_with() -> None:
+    found = compile_pattern("/containers/{id}/json").fullmatch("/containers//web/json")
+    assert found is not None
+    assert found["id"] == "web"
+
+
 def test_what_is_special_in_expressions_is_plain_in_patterns() -> None:
     assert compile_pattern("/a.b/{x}").fullmatch("/a.b/c")
     assert not compile_pattern("/a.b/{x}").fullmatch("/aXb/c")
