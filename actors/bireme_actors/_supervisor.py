@@ -89,7 +89,7 @@ class Supervisor:
         self._volume_scope = volumes
         self._volumes = VolumeCatalog(ports.volumes, ports.clock, self._run_volume, self._volume_gone)
         self._maker = Maker(self._volumes, ports.rootfs, ports.records)
-        self._container_ports = {name: self._ports_of(driver) for name, driver in ports.drivers.items()}
+        self._container_ports: dict[str, ContainerPorts] = {}
         self._adopted: set[ContainerId] = set()
         self._closing = False
         self._creating: set[trio.CancelScope] = set()
@@ -319,6 +319,8 @@ class Supervisor:
     def _run_container(
         self, config: ContainerConfig, state: ContainerState | None, process: RunningContainer | None
     ) -> ContainerActor:
+        if config.driver not in self._container_ports:
+            self._container_ports[config.driver] = self._ports_of(self._ports.drivers[config.driver])
         actor = ContainerActor(config, self._container_ports[config.driver], state, process)
         self.registry.admit(config.id, actor)
         self._container_scope.start_soon(self._live_container, actor)

@@ -10,19 +10,17 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import trio
 
 from bireme.drivers.plan import Requests, RootRequests
 from bireme.drivers.processes import EndedContainer, NativeContainer
-from bireme.drivers.seccomp import Filters
 from bireme_actors import ContainerConfig, ContainerId, DriverError
 
 if TYPE_CHECKING:
     from bireme.launcher.client import Launched, Launcher
-    from bireme.launcher.requests import ContainerFacts, ExitFacts
+    from bireme.launcher.requests import ExitFacts, StartRequest
 
 _EXIT_FIELDS = {
     "code": int,
@@ -35,17 +33,8 @@ _EXIT_FIELDS = {
 }
 
 
-async def open_native(launcher: Launcher, roots: RootRequests, cache_dir: str) -> NativeDriver:
-    """A driver that knows what the launcher has running already. Cancelled: nothing has changed.
-
-    ``cache_dir`` is where compiled seccomp filters are kept. Raises DriverError.
-    """
-    filters = Filters(launcher, cache_dir)
-    return NativeDriver(launcher, roots, filters, await launcher.containers())
-
-
 class NativeDriver:
-    """``bireme_actors.ContainerDriver`` on a launcher; made by ``open_native``."""
+    """``bireme_actors.ContainerDriver`` on a launcher; made by ``open_drivers``."""
 
     name = "native"
 
@@ -53,23 +42,23 @@ class NativeDriver:
         self,
         launcher: Launcher,
         roots: RootRequests,
-        filters: Filters,
-        found: Sequence[tuple[ContainerFacts, Launched]] = (),
+        requests: Requests,
+        found: dict[ContainerId, Launched],
     ) -> None:
-        """``found``: containers of an earlier engine, each with its process."""
+        """``found``: containers of an earlier engine, of whatever driver; those that are adopted are taken out."""
         self._launcher = launcher
         self._roots = roots
-        self._requests = Requests(launcher.facts, roots, filters)
-        self._found = {ContainerId(facts["container"]): launched for facts, launched in found}
+        self._requests = requests
+        self.found = found
         self._containers: dict[ContainerId, NativeContainer] = {}
 
     def __repr__(self) -> str:
-        return f"<NativeDriver: {self.statistics()}>"
+        return f"<{type(self).__name__} {self.name}: {self.statistics()}>"
 
     def statistics(self) -> dict[str, int]:
         """How many containers the launcher holds for this engine, and how many were found and not adopted."""
         held = sum(not container.forgotten for container in self._containers.values())
-        return {"containers": held, "unclaimed": len(self._found)}
+        return {"containers": held, "unclaimed": len(self.found)}
 
     async def start(self, config: ContainerConfig) -> NativeContainer:
         """Make the container run; returns once its command has been executed.
@@ -78,7 +67,7 @@ class NativeDriver:
         failed: no process, mount or cgroup of it is left.
         """
         await self.cleanup(config)
-        request = await self._requests.start(config)
+        request = await self._request(config)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._exit_path(config.id))
         launched = await self._launcher.start(request)
@@ -90,7 +79,7 @@ class NativeDriver:
         The exit may be one that the earlier engine had recorded already; ``started`` tells. None: neither is there.
         Cancelled: nothing has changed.
         """
-        launched = self._found.pop(config.id, None)
+        launched = self.found.pop(config.id, None)
         if launched is not None:
             return self._admit(config, launched)
         facts = await trio.to_thread.run_sync(_read_exit, self._exit_path(config.id))
@@ -101,10 +90,10 @@ class NativeDriver:
 
         Idempotent. Raises Conflict while it runs. Cancelled: it may have had its effect, or is to be called again.
         """
-        launched = self._found.get(config.id)
+        launched = self.found.get(config.id)
         if launched is not None:
             await self._end(config.id, launched)
-            self._found.pop(config.id, None)
+            self.found.pop(config.id, None)
         container = self._containers.get(config.id)
         if container is not None:
             await container.forget()
@@ -116,11 +105,14 @@ class NativeDriver:
 
         Cancelled: some may have ended; to be called again. Raises DriverError.
         """
-        unclaimed = tuple(self._found)
+        unclaimed = tuple(self.found)
         for container in unclaimed:
-            await self._end(container, self._found[container])
-            self._found.pop(container, None)
+            await self._end(container, self.found[container])
+            self.found.pop(container, None)
         return unclaimed
+
+    async def _request(self, config: ContainerConfig) -> StartRequest:
+        return await self._requests.start(config)
 
     async def _end(self, container: ContainerId, launched: Launched) -> None:
         await self._launcher.kill(launched.process, signal.SIGKILL)

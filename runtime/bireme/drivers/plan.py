@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import trio
+
 from bireme.drivers import capabilities
 from bireme.drivers.process import console_size, hostname, limits_request, process_request
-from bireme.drivers.seccomp import Filters
+from bireme.drivers.runtimes import Runtime
+from bireme.drivers.seccomp import Filters, document
 from bireme_actors import ContainerConfig, ContainerId, ProcessSpec
 
 if TYPE_CHECKING:
@@ -40,7 +43,9 @@ class Requests:
 
     async def start(self, config: ContainerConfig) -> StartRequest:
         """A whole container. Raises InvalidConfig, MissingRequirement. Cancelled: nothing has happened."""
-        held, seccomp = await self._rights(config)
+        return self._start(config, *await self._rights(config))
+
+    def _start(self, config: ContainerConfig, held: int, seccomp: str) -> StartRequest:
         size = console_size(config)
         return {
             "container": config.id,
@@ -55,6 +60,23 @@ class Requests:
             "exit_file": self._roots.exit_file(config.id),
             "process": process_request(config, config.process(), capabilities=held, seccomp=seccomp, size=size),
         }
+
+    async def farmed_out(self, config: ContainerConfig, runtime: Runtime) -> StartRequest:
+        """A whole container that another runtime is to make. Raises and is cancelled like ``start``."""
+        held = self._held(config)
+        request = self._start(config, held, "")
+        program = runtime.find()
+        rules = self._filters.rules(config.security, held)
+        request["runtime"] = {
+            "kind": runtime.kind,
+            "name": runtime.name,
+            "program": program,
+            "options": list(runtime.options),
+            "capabilities": list(capabilities.names(held)),
+            "seccomp": None if rules is None else document(rules),
+        }
+        await trio.lowlevel.checkpoint()
+        return request
 
     async def exec(self, config: ContainerConfig, process: ProcessSpec) -> ExecRequest:
         """One more process of a container: with the container's rights, a privileged one with every capability.
@@ -71,5 +93,8 @@ class Requests:
 
     async def _rights(self, config: ContainerConfig) -> tuple[int, str]:
         """The mask of the container's capabilities, cut to what there is to give, and the name of its filter."""
-        held = capabilities.granted(config.security) & self._available
+        held = self._held(config)
         return held, await self._filters.name(config.security, held)
+
+    def _held(self, config: ContainerConfig) -> int:
+        return capabilities.granted(config.security) & self._available

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from bireme.config import Settings, read_settings
-from bireme.drivers import NativeDriver, check_requirements, open_native
+from bireme.drivers import Drivers, check_driver, check_requirements, open_drivers
 from bireme.engine._archives import Archives
 from bireme.engine._background import open_background
 from bireme.engine._content import ArchiveContent
@@ -42,8 +42,6 @@ from bireme_actors import (
 )
 
 _log = logging.getLogger("bireme")
-
-DRIVERS = ("native",)
 
 
 @asynccontextmanager
@@ -84,8 +82,7 @@ def _on_exit(value: OnExit | str) -> OnExit:
 @asynccontextmanager
 async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runtime]:
     """As ``open_runtime``, with settings that have been read already."""
-    if settings.driver not in DRIVERS:
-        raise InvalidConfig(f"unknown driver '{settings.driver}'; known: {', '.join(DRIVERS)}")
+    check_driver(settings.driver)
     check_requirements()
     detached = on_exit is OnExit.DETACH
     if detached:
@@ -102,15 +99,15 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
             records, logs, events = FileRecords(layout, disk), JsonLogs(layout), EventBus()
             roots = OverlayRootfs(layout, images.layers, disk)
             volumes = VolumeDirectories(layout, ArchiveContent(launcher, roots), disk)
-            native = await open_native(launcher, roots, layout.cache)
-            ports = Ports({"native": native}, volumes, roots, records, logs, events, time.time_ns)
+            drivers = await open_drivers(launcher, roots, layout.cache)
+            ports = Ports(drivers, volumes, roots, records, logs, events, time.time_ns)
             async with open_background() as services, open_supervisor(ports, on_exit=on_exit) as supervisor:
                 archives, execs = Archives(launcher, roots, layout), Execs(events, services)
                 parts = Parts(
                     settings, layout, images, launcher, records, volumes, logs, events, archives, supervisor, execs
                 )
                 events.listen(execs.hear)
-                await _adopt(supervisor, native, found.records, serving=detached)
+                await _adopt(supervisor, drivers, found.records, serving=detached)
                 yield Runtime(parts, ephemeral=on_exit is OnExit.REMOVE)
 
 
@@ -122,11 +119,11 @@ def _make_run_directory(path: str) -> None:
 
 
 async def _adopt(
-    supervisor: Supervisor, driver: NativeDriver, records: Sequence[ContainerRecord], *, serving: bool
+    supervisor: Supervisor, drivers: Drivers, records: Sequence[ContainerRecord], *, serving: bool
 ) -> None:
     """Take every container on disk in, finish removals that were under way or are due, restart what asks for it."""
     for record in records:
-        process = await _left_running(driver, record)
+        process = await _left_running(drivers, record)
         try:
             supervisor.adopt(record, process)
         except BiremeError as error:
@@ -134,13 +131,14 @@ async def _adopt(
             continue
         if process is None:
             await _put_right(supervisor, record, serving=serving)
-    for container in await driver.end_unclaimed():
+    for container in await drivers.end_unclaimed():
         _log.warning("container %s was running without a record of it and has been ended", container)
 
 
-async def _left_running(driver: NativeDriver, record: ContainerRecord) -> RunningContainer | None:
+async def _left_running(drivers: Drivers, record: ContainerRecord) -> RunningContainer | None:
     """What an earlier engine has left of it: a process, or an exit; the supervisor knows whether that is news."""
-    if record.state.status is Status.REMOVING:
+    driver = drivers.get(record.config.driver)
+    if driver is None or record.state.status is Status.REMOVING:
         return None
     return await driver.adopt(record.config)
 

@@ -90,7 +90,7 @@ class Cgroups:
         self._enable(self.controllers)
         with contextlib.suppress(OSError):
             program = sys_.bpf_load(_devices.PROGRAM_TYPE, _devices.program())
-            sys_.bpf_attach(self._confined, program, _devices.ATTACH_TYPE)
+            sys_.bpf_attach(self._confined, program, _devices.ATTACH_TYPE, _devices.BESIDES_OTHERS)
             os.close(program)
             self.devices_guarded = True
 
@@ -175,6 +175,7 @@ class Cgroups:
         parents = [parent for parent in (group.parent, *group.v1) if parent >= 0]
         for parent in parents:
             if _has_groups(parent, group.name):
+                _kill_rest(parent, group.name)
                 _remove_old(parent, group.name)
         removed = [_remove_or_later(parent, group.name) for parent in parents]
         if not all(removed):
@@ -225,6 +226,12 @@ def _has_groups(parent: int, name: str) -> bool:
         return os.stat(name, dir_fd=parent).st_nlink > 2
     except FileNotFoundError:
         return False
+
+
+def _kill_rest(parent: int, name: str) -> None:
+    """Nothing runs there any more, but what a runtime has left that was killed in the middle of a start."""
+    with contextlib.suppress(FileNotFoundError):
+        _write(parent, f"{name}/cgroup.kill", "1")
 
 
 def _remove_old(parent: int, name: str) -> None:

@@ -111,7 +111,7 @@ class Clones:
                 self._loop.forget(record.status.fileno())
                 record.status.close()
                 record.status = None
-                if record.ready and record.failure is None:
+                if record.ready and record.failure is None and not record.helper:
                     self._started(record)
                 return
             self._note(record, message, descriptors)
@@ -119,6 +119,7 @@ class Clones:
     def _note(self, record: Record, message: Message, descriptors: list[int]) -> None:
         if sandbox.READY in message:
             record.ready = True
+            record.heir = message.get(sandbox.ADOPT, 0)
         elif sandbox.TERMINAL in message:
             record.streams["terminal"] = descriptors.pop()
         elif "result" in message:
@@ -150,12 +151,36 @@ class Clones:
 
     def _exited(self, record: Record) -> None:
         self._hear(record)
+        if record.helper:
+            self._helper_left(record)
+            return
         code, signum = self._reap(record)
         if record.group is not None or record.started:
             self._process_ended(record, code, signum)
         else:
             self._helper_ended(record, signum)
         self._on_exit()
+
+    def _helper_left(self, record: Record) -> None:
+        """The helper has ended; the container's first process, which falls to us, takes its place in the record."""
+        record.helper = False
+        if not record.heir or record.failure is not None:
+            self._exited(record)
+            return
+        self._reap(record)
+        record.pid, record.pidfd = record.heir, os.pidfd_open(record.heir)
+        self._loop.watch(record.pidfd, lambda: self._exited(record))
+        if record.doomed:
+            self.send_signal(record, signal.SIGKILL)
+        else:
+            self._started(record)
+
+    def _reap_strangers(self) -> None:
+        """What falls to us, process 1, of a helper that was killed: nobody else will."""
+        known = {record.pid for record in self.records.values() if record.alive}
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in known:
+                os.waitpid(found.si_pid, 0)
 
     def _reap(self, record: Record) -> tuple[int, int]:
         """Wait for a process that has ended or is sure to: ``(exit code, signal or 0)``."""
@@ -205,6 +230,7 @@ class Clones:
             self._loop.call_later(0.01, self._retry_groups)
 
     def _retry_groups(self) -> None:
+        self._reap_strangers()
         if not self._cgroups.retry():
             self._loop.call_later(0.02, self._retry_groups)
 
@@ -245,7 +271,9 @@ class Clones:
             del self.containers[record.container]
 
     def send_signal(self, record: Record, signum: int) -> None:
-        """Nothing happens if the process has been reaped."""
+        """Nothing happens if the process has been reaped. A helper is asked to undo what it has done."""
+        if record.helper:
+            record.doomed, signum = True, signal.SIGTERM
         if record.alive:
             signal.pidfd_send_signal(record.pidfd, signum)
 
@@ -312,6 +340,8 @@ class Clones:
         for record in reversed(list(self.records.values())):
             if record.alive:
                 self._reap(record)
+            if record.helper and record.group is not None:
+                self._cgroups.remove(record.group)
         for _ in range(200):
             if self._cgroups.retry():
                 break

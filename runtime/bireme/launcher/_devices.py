@@ -10,6 +10,8 @@ import struct
 
 PROGRAM_TYPE, ATTACH_TYPE = 15, 6
 """BPF_PROG_TYPE_CGROUP_DEVICE and BPF_CGROUP_DEVICE."""
+BESIDES_OTHERS = 2
+"""BPF_F_ALLOW_MULTI: another runtime may attach one of its own below; what is opened has to please all of them."""
 _CHARACTER, _MKNOD = 2, 1
 _MINORS = {1: (3, 5, 7, 8, 9), 5: (0, 1, 2)}
 """null zero full random urandom; tty console ptmx."""

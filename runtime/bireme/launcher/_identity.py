@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from bireme import _syscalls as sys_
 from bireme.launcher._protocol import INVALID, Failure
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _LARGEST = 1 << 20
 """Bytes read of a passwd or group file."""
 _MOST = (1 << 32) - 2
+_IN_ROOT = sys_.RESOLVE_IN_ROOT | sys_.RESOLVE_NO_MAGICLINKS
 
 
 class Identity:
@@ -32,22 +34,24 @@ class Identity:
         self.home = home
 
 
-def find(user: str, extra_groups: Sequence[str]) -> Identity:
+def find(user: str, extra_groups: Sequence[str], root: int = -1) -> Identity:
     """Look up ``""`` (root), ``uid``, ``name``, each with ``:gid`` or ``:group``, as Docker does.
 
-    Raises Failure if a name is unknown.
+    ``root``: descriptor of the directory whose ``/etc`` counts; -1 for ``/``. Raises Failure if a name is unknown.
     """
     name, _, group = user.partition(":")
-    users = _rows("/etc/passwd", 7)
+    users = _rows(root, "/etc/passwd", 7)
     row = _user_row(users, name or "0")
     if row is None:
         uid = _number(name, f"unable to find user {name}: no matching entries in passwd file")
-        return _with_groups(uid, 0, "/", "", group, extra_groups)
-    return _with_groups(int(row[2]), int(row[3]), row[5] or "/", row[0], group, extra_groups)
+        row = ["", "", str(uid), "0", "", "/"]
+    login = row[0]
+    rows = _rows(root, "/etc/group", 4) if group or login or extra_groups else []
+    return _with_groups(Identity(int(row[2]), int(row[3]), [], row[5] or "/"), rows, login, group, extra_groups)
 
 
-def _with_groups(uid: int, gid: int, home: str, login: str, group: str, extra: Sequence[str]) -> Identity:
-    rows = _rows("/etc/group", 4) if group or login or extra else []
+def _with_groups(found: Identity, rows: list[list[str]], login: str, group: str, extra: Sequence[str]) -> Identity:
+    gid = found.gid
     groups: list[int] = []
     if group:
         gid = _group_number(rows, group)
@@ -55,7 +59,7 @@ def _with_groups(uid: int, gid: int, home: str, login: str, group: str, extra: S
         groups = [int(row[2]) for row in rows if row[2].isdigit() and login in row[3].split(",")]
     for name in extra:
         groups.append(_group_number(rows, name))
-    return Identity(uid, gid, list(dict.fromkeys([gid, *groups])), home)
+    return Identity(found.uid, gid, list(dict.fromkeys([gid, *groups])), found.home)
 
 
 def _user_row(rows: list[list[str]], name: str) -> list[str] | None:
@@ -85,10 +89,11 @@ def _number(text: str, complaint: str) -> int:
     return int(text)
 
 
-def _rows(path: str, fields: int) -> list[list[str]]:
+def _rows(root: int, path: str, fields: int) -> list[list[str]]:
     """The rows of a passwd or group file that have all their fields; none if there is no such regular file."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        fd = os.open(path, flags) if root < 0 else sys_.openat2(root, path, flags, resolve=_IN_ROOT)
     except OSError:
         return []
     try:

@@ -55,11 +55,12 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 class Held:
     """A detached mount, and where it is to go."""
 
-    __slots__ = ("fd", "target")
+    __slots__ = ("attached", "fd", "target")
 
     def __init__(self, fd: int, target: str) -> None:
         self.fd = fd
         self.target = target
+        self.attached = False
 
 
 def present(paths: Sequence[str]) -> tuple[str, ...]:
@@ -94,6 +95,15 @@ def enter_root(root: RootRequest, place: str, *, nodev: bool) -> None:
 
     The working directory is ROOT before, ``/`` after.
     """
+    mount_root(root, place, nodev=nodev)
+    os.chdir(place)
+    sys_.pivot_root(".", ".")
+    sys_.umount(".")
+    os.chdir("/")
+
+
+def mount_root(root: RootRequest, place: str, *, nodev: bool) -> None:
+    """Mount the root file system at ``place``. The working directory is ROOT before, that of the layers after."""
     os.chdir(root["layers_directory"])
     if root["volatile"]:
         _forget_volatile(root["work"])
@@ -101,10 +111,6 @@ def enter_root(root: RootRequest, place: str, *, nodev: bool) -> None:
         _mount_overlay(root, place, (_NODEV if nodev else 0) | (0 if root["upper"] else _RO))
     else:
         _mount_layer(root["layers"][0], place)
-    os.chdir(place)
-    sys_.pivot_root(".", ".")
-    sys_.umount(".")
-    os.chdir("/")
 
 
 def _mount_overlay(root: RootRequest, place: str, flags: int) -> None:
@@ -137,9 +143,9 @@ def mount_kernel_file_systems(shm_size: int, *, privileged: bool, taken: frozens
 
     Where a volume comes to one of the ``taken`` places below ``/dev``, only that is mounted.
     """
-    _need_directory("proc")
-    _need_directory("dev")
-    _need_directory("sys")
+    need_directory("/proc")
+    need_directory("/dev")
+    need_directory("/sys")
     mount = sys_.mount
     mount("proc", "/proc", "proc", _STRICT | _SILENT)
     mount("tmpfs", "/dev", "tmpfs", _NOSUID | sys_.MS_STRICTATIME | _SILENT, "mode=755,size=65536k")
@@ -148,14 +154,15 @@ def mount_kernel_file_systems(shm_size: int, *, privileged: bool, taken: frozens
     mount("sysfs", "/sys", "sysfs", _STRICT | read_only | _SILENT)
 
 
-def _need_directory(name: str) -> None:
-    """``/name`` is a plain directory; made if missing. A link there would redirect the kernel's own file systems."""
+def need_directory(path: str) -> None:
+    """A plain directory of the image; made if missing. A link there would redirect the kernel's own file systems."""
     try:
-        mode = os.lstat(f"/{name}").st_mode
+        mode = os.lstat(path).st_mode
     except FileNotFoundError:
-        os.mkdir(f"/{name}", 0o755)
+        os.mkdir(path, 0o755)
         return
     if not stat.S_ISDIR(mode):
+        name = os.path.basename(path)
         raise Failure(INVALID, f"the image's /{name} is not a directory: nothing can be mounted there safely")
 
 
@@ -218,28 +225,31 @@ def attach_apart(volumes: list[Held], files: list[Held], forbidden: frozenset[in
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     taken = {held.target for held in volumes}
     for held in volumes:
-        _attach_one(held, _open_place(root, held.target), root, forbidden)
+        attach_one(held, open_place(root, held.target), root, forbidden)
     for held in files:
         if held.target not in taken:
-            _attach_one(held, _resolve.open_file(root, held.target), root, forbidden)
+            attach_one(held, _resolve.open_file(root, held.target), root, forbidden)
         os.close(held.fd)
     os.close(root)
 
 
-def _open_place(root: int, target: str) -> int:
+def open_place(root: int, target: str) -> int:
+    """The directory that a volume is to cover, made if it is missing."""
     try:
         return _resolve.open_directory(root, target)
     except NotADirectoryError:
         raise Failure(INVALID, f"cannot mount volume over existing file, file exists {target}") from None
 
 
-def _attach_one(held: Held, place: int, root: int, forbidden: frozenset[int]) -> None:
+def attach_one(held: Held, place: int, root: int, forbidden: frozenset[int]) -> None:
+    """Put a held mount over ``place``, which is closed; not over the root, nor where it is ``forbidden``."""
     found = os.fstat(place)
     if found.st_dev in forbidden:
         raise Failure(INVALID, f"cannot mount at {held.target}: that is inside /proc or /sys")
     if os.path.samestat(found, os.fstat(root)):
         raise Failure(INVALID, f"cannot mount at {held.target}: that is the root directory")
     sys_.move_mount(held.fd, place)
+    held.attached = True
     os.close(place)
 
 

@@ -47,6 +47,7 @@ class Record:
 
     __slots__ = (
         "container",
+        "doomed",
         "exit",
         "exit_file",
         "failure",
@@ -54,6 +55,8 @@ class Record:
         "freezing",
         "frozen",
         "group",
+        "heir",
+        "helper",
         "host_pid",
         "number",
         "pid",
@@ -75,6 +78,12 @@ class Record:
         self.pid = pid
         """In the launcher's own numbering."""
         self.pidfd = pidfd
+        self.helper = False
+        """Whether this is still the helper of another runtime, not yet the container's first process (``farm``)."""
+        self.heir = 0
+        """That process, once the helper has named it."""
+        self.doomed = False
+        """To be killed as soon as it is there."""
         self.host_pid = 0
         self.status: socket.socket | None = None
         """Where the child says how far it got; None once it has hung up."""

@@ -44,13 +44,13 @@ def prepare(process: ProcessRequest, open_files: tuple[int, int]) -> Prepared:
     ``open_files``: RLIMIT_NOFILE where the request has none, instead of what the launcher needs for itself.
     """
     identity = _identity.find(process["user"], process["groups"])
-    environment = _environment(process, identity.home)
+    variables = environment(process, identity.home)
     resource.setrlimit(resource.RLIMIT_NOFILE, open_files)
     for which, soft, hard in process["rlimits"]:
-        _limit(which, soft, hard)
+        resource.setrlimit(which, possible(which, soft, hard))
     if process["oom_score_adj"]:
         _score(process["oom_score_adj"])
-    return Prepared(process, identity, environment)
+    return Prepared(process, identity, variables)
 
 
 def _score(value: int) -> None:
@@ -63,22 +63,23 @@ def _score(value: int) -> None:
         os.close(fd)
 
 
-def _environment(process: ProcessRequest, home: str) -> dict[str, str]:
-    environment = {"PATH": DEFAULT_PATH, "HOSTNAME": process["hostname"]}
+def environment(process: ProcessRequest, home: str) -> dict[str, str]:
+    """What is asked for, and what every container has."""
+    found = {"PATH": DEFAULT_PATH, "HOSTNAME": process["hostname"]}
     if process["tty"]:
-        environment["TERM"] = "xterm"
+        found["TERM"] = "xterm"
     for entry in process["env"]:
         name, _, value = entry.partition("=")
-        environment[name] = value
-    if not environment.get("HOME"):
-        environment["HOME"] = home
-    return environment
+        found[name] = value
+    if not found.get("HOME"):
+        found["HOME"] = home
+    return found
 
 
-def _limit(which: int, soft: int, hard: int) -> None:
-    """Set one resource limit, cut to the hard limit this process has: raising that is not ours to do."""
+def possible(which: int, soft: int, hard: int) -> tuple[int, int]:
+    """A resource limit, cut to the hard limit this process has: raising that is not ours to do."""
     _, most = resource.getrlimit(which)
-    resource.setrlimit(which, (_at_most(soft, most), _at_most(hard, most)))
+    return _at_most(soft, most), _at_most(hard, most)
 
 
 def _at_most(value: int, most: int) -> int:

@@ -19,7 +19,7 @@ from bireme.launcher._clones import Clones
 from bireme.launcher._link import Link, Voice
 from bireme.launcher._loop import Loop
 from bireme.launcher._processes import STREAMS, Record
-from bireme.launcher._protocol import CONFLICT, DRIVER, Failure
+from bireme.launcher._protocol import CONFLICT, DRIVER, MISSING, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,20 +152,29 @@ class Server:
         seccomp = self._filter(request["process"]["seccomp"])
         self._starts += 1
         name = f"{container[:32]}.{self._starts}"
+        flags, inside = self._way_to_start(request)
         group = self._cgroups.create(name, request["limits"], privileged=request["privileged"])
-        flags = _NAMESPACES | (0 if request["host_network"] else sys_.CLONE_NEWNET)
-
-        def inside(child: sandbox.Child) -> NoReturn:
-            sandbox.start(request, child, self._host)
-
         try:
             record = self._clones.spawn(request_id, container, request["process"], group, seccomp, flags, inside)
         except BaseException:
             self._clones.remove_group(group)
             raise
         record.group = group
+        record.helper = "runtime" in request
         record.exit_file = request["exit_file"]
         self._clones.containers[container] = record
+
+    def _way_to_start(self, request: StartRequest) -> tuple[int, Callable[[sandbox.Child], NoReturn]]:
+        """The flags of the clone and what it does: it becomes the container, or has another runtime make it."""
+        runtime = request.get("runtime")
+        if runtime is None:
+            flags = _NAMESPACES | (0 if request["host_network"] else sys_.CLONE_NEWNET)
+            return flags, lambda child: sandbox.start(request, child, self._host)
+        from bireme.launcher import farm  # only for those who ask for it
+
+        if "freeze" not in self._facts["cgroups"]:
+            raise Failure(MISSING, f"{runtime['name']} needs the cgroup2 file system here: mount it")
+        return sys_.CLONE_NEWNS, lambda child: farm.start(request, runtime, child, self._host)
 
     def _exec(self, request_id: int, request: ExecRequest, descriptors: list[int]) -> None:
         first = self._clones.running(request["container"])

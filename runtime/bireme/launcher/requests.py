@@ -75,6 +75,23 @@ class LimitsRequest(TypedDict):
     pids: int
 
 
+class RuntimeRequest(TypedDict):
+    """Another container runtime, which is to make the container instead of the launcher itself."""
+
+    kind: str
+    """What it reads: ``oci`` or ``lxc``."""
+    name: str
+    """For messages."""
+    program: str
+    """Absolute path on the host."""
+    options: list[str]
+    """Its global options."""
+    capabilities: list[str]
+    """Names of the process's capabilities, as in ``NET_RAW``: those of the mask."""
+    seccomp: dict[str, Any] | None
+    """The process's filter, in the form that the OCI specification gives it."""
+
+
 class StartRequest(TypedDict):
     """A whole container."""
 
@@ -91,6 +108,8 @@ class StartRequest(TypedDict):
     exit_file: str
     """Where to note the exit before it is reported, relative to ROOT; "" for nowhere."""
     process: ProcessRequest
+    runtime: NotRequired[RuntimeRequest]
+    """Whom to farm it out to; nobody if missing."""
 
 
 class ExecRequest(TypedDict):

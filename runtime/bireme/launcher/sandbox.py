@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from bireme.launcher.requests import ExecRequest, ProcessRequest, StartRequest
 
-READY, TERMINAL = "ready", "terminal"
+READY, TERMINAL, ADOPT = "ready", "terminal", "adopt"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 """Errors of the disk rather than of the kernel."""
-_INIT_PATH = "/sbin/docker-init"
+INIT_PATH = "/sbin/docker-init"
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x41
 
@@ -133,7 +133,7 @@ def _start(request: StartRequest, child: Child, host: Host) -> NoReturn:
     if request["read_only"]:
         _mounts.make_root_read_only()
     if request["init"]:
-        process["args"] = [_INIT_PATH, "--", *process["args"]]
+        process["args"] = [INIT_PATH, "--", *process["args"]]
     _finish(process, child, stdio, host)
 
 
@@ -148,13 +148,17 @@ def _make_working_directory(path: str) -> None:
         os.close(root)
 
 
+def check_init(path: str) -> None:
+    """The init program is there."""
+    if not os.path.exists(path):
+        raise Failure(MISSING, f"--init needs {path}, which is missing: install the Debian package tini")
+
+
 def _hold_init(path: str) -> _mounts.Held:
-    try:
-        tree = sys_.open_tree(path)
-    except FileNotFoundError:
-        raise Failure(MISSING, f"--init needs {path}, which is missing: install the Debian package tini") from None
+    check_init(path)
+    tree = sys_.open_tree(path)
     sys_.mount_setattr(tree, attr_set=sys_.MOUNT_ATTR_RDONLY)
-    return _mounts.Held(tree, _INIT_PATH)
+    return _mounts.Held(tree, INIT_PATH)
 
 
 def _network(request: StartRequest) -> None:

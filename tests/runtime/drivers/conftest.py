@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import trio
 
-from bireme.drivers import NativeDriver, open_native
+from bireme.drivers import RUNTIMES, NativeDriver, check_driver, open_drivers
 from bireme.launcher.client import Launcher, open_launcher
 from bireme.launcher.requests import RootRequest
-from bireme_actors import ContainerConfig, ContainerId, Process, ProcessSpec
+from bireme_actors import ContainerConfig, ContainerId, MissingRequirement, Process, ProcessSpec
 from bireme_actors.testing import sample_config
 
 PATIENCE = 30.0
@@ -123,16 +123,28 @@ def bireme_root(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_bench(root: Path, *, detached: bool = False) -> AsyncIterator[Bench]:
+async def open_bench(root: Path, *, detached: bool = False, name: str = "native") -> AsyncIterator[Bench]:
     """A driver for the length of the block; without ``detached`` its containers have to have ended then."""
     (root / "run").mkdir(exist_ok=True)
     async with open_launcher(str(root), str(root / "run"), detached=detached) as launcher:
-        driver = await open_native(launcher, Roots(root), str(root / "cache"))
+        driver = (await open_drivers(launcher, Roots(root), str(root / "cache")))[name]
         bench = Bench(root, launcher, driver)
         yield bench
         if not detached:
             for config in bench.started:
                 await driver.cleanup(config)
+
+
+DRIVERS = ("native", *RUNTIMES)
+
+
+@pytest.fixture
+def need_driver(name: str) -> None:
+    """Skips the test if the driver called ``name`` is not installed here."""
+    try:
+        check_driver(name)
+    except MissingRequirement as error:
+        pytest.skip(str(error))
 
 
 BenchFactory = Callable[..., AbstractAsyncContextManager[Bench]]

@@ -16,9 +16,10 @@ import trio
 
 from bireme.drivers import capabilities
 from bireme.drivers.native import NativeDriver
+from bireme.drivers.plan import Requests
 from bireme.drivers.seccomp import Filters
 from bireme.launcher.client import Launched, Launcher
-from bireme.launcher.requests import ContainerFacts, ExitFacts
+from bireme.launcher.requests import ExitFacts
 from bireme_actors import Conflict, ContainerConfig, DriverError, ProcessSpec, Security
 from bireme_actors.testing import sample_config
 from tests.runtime.drivers.conftest import Roots
@@ -128,9 +129,8 @@ async def launcher(tmp_path: Path) -> AsyncIterator[FakeLauncher]:
 def driver_of(launcher: FakeLauncher, *found: tuple[Any, Launched]) -> NativeDriver:
     root = Path(launcher.facts["root"])
     real = cast(Launcher, launcher)
-    filters = Filters(real, str(root / "cache"))
-    facts = [(cast(ContainerFacts, {"container": container}), launched) for container, launched in found]
-    return NativeDriver(real, Roots(root), filters, facts)
+    requests = Requests(real.facts, Roots(root), Filters(real, str(root / "cache")))
+    return NativeDriver(real, Roots(root), requests, dict(found))
 
 
 def plain(*args: str, **changes: Any) -> ContainerConfig:

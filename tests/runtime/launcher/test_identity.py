@@ -20,7 +20,7 @@ GROUPS = [["root", "x", "0", ""], ["wheel", "x", "10", "ann,root"], ["audio", "x
 
 @pytest.fixture(autouse=True)
 def tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_identity, "_rows", lambda path, fields: USERS if path.endswith("passwd") else GROUPS)
+    monkeypatch.setattr(_identity, "_rows", lambda root, path, fields: USERS if path.endswith("passwd") else GROUPS)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable
 from types import ModuleType
 
-from bireme.drivers.seccomp._profile import ALLOW, Compare, Rules, fail_with
+from bireme.drivers.seccomp._profile import ALLOW, Compare, Rules, compare_groups, fail_with
 from bireme_actors import InvalidConfig, MissingRequirement
 
 FORMAT = "1"
@@ -81,7 +81,7 @@ def _filter(library: ModuleType, rules: Rules, architectures: dict[str, int]) ->
     for name, action, compare in rules.calls:
         number = library.resolve_syscall(library.Arch.NATIVE, name)
         if number != -1:
-            for group in _groups(compare):
+            for group in compare_groups(compare):
                 made.add_rule(action, number, *(_argument(library, condition) for condition in group))
     return made
 
@@ -92,13 +92,6 @@ def _optimize(library: ModuleType, made: object) -> None:
         made.set_attr(library.Attr.CTL_OPTIMIZE, _BINARY_TREE)  # type: ignore[attr-defined]  # untyped library
     except OSError:
         return
-
-
-def _groups(compare: tuple[Compare, ...]) -> list[tuple[Compare, ...]]:
-    """Conditions that go into one rule; several on one argument are rules of their own, any of which is enough."""
-    if len({condition.index for condition in compare}) < len(compare):
-        return [(condition,) for condition in compare]
-    return [compare]
 
 
 def _argument(library: ModuleType, condition: Compare) -> object:

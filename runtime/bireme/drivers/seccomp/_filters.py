@@ -55,8 +55,8 @@ class Filters:
         Raises InvalidConfig for a profile that is none, MissingRequirement without libseccomp. Cancelled: a compilation
         under way is abandoned, nothing is handed over.
         """
-        text = "" if security.seccomp in _BUILT_IN else security.seccomp
-        if text == UNCONFINED or (security.privileged and not text):
+        text = _text(security)
+        if text == UNCONFINED:
             return ""
         profile = self._profile(text)
         key = (text, capabilities & profile.relevant)
@@ -65,6 +65,11 @@ class Filters:
                 if key not in self._names:
                     self._names[key] = await self._hand_over(profile, capabilities)
         return self._names[key]
+
+    def rules(self, security: Security, capabilities: int) -> Rules | None:
+        """What the filter is made of, None for no filter. Raises InvalidConfig."""
+        text = _text(security)
+        return None if text == UNCONFINED else self._profile(text).resolve(capabilities, this_host())
 
     def _profile(self, text: str) -> Profile:
         if not text:
@@ -82,6 +87,12 @@ class Filters:
             await self._holder.seccomp(name, program)
             self._held.add(name)
         return name
+
+
+def _text(security: Security) -> str:
+    """Of the profile: "" for Docker's, or that there is none."""
+    text = "" if security.seccomp in _BUILT_IN else security.seccomp
+    return UNCONFINED if security.privileged and not text else text
 
 
 def library_version() -> str:

@@ -79,6 +79,13 @@ class Compare:
     other: int = 0
 
 
+def compare_groups(compare: tuple[Compare, ...]) -> list[tuple[Compare, ...]]:
+    """Conditions that go into one rule; several on one argument are rules of their own, any of which is enough."""
+    if len({condition.index for condition in compare}) < len(compare):
+        return [(condition,) for condition in compare]
+    return [compare]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What becomes of some system calls, if all conditions hold; empty conditions always do."""

@@ -1,0 +1,65 @@
+"""All drivers of an engine: each is made when a container first names it, so that none needs what nobody uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from bireme.drivers.farmed import FarmedDriver
+from bireme.drivers.native import NativeDriver
+from bireme.drivers.plan import Requests, RootRequests
+from bireme.drivers.runtimes import RUNTIMES, find_runtime
+from bireme.drivers.seccomp import Filters
+from bireme_actors import ContainerId, InvalidConfig
+
+if TYPE_CHECKING:
+    from bireme.launcher.client import Launcher
+
+NATIVE = NativeDriver.name
+
+
+class Drivers(Mapping[str, NativeDriver]):
+    """By name; made by ``open_drivers``. Iterating gives those of the table; a path of an OCI runtime is a name too."""
+
+    def __init__(self, launcher: Launcher, roots: RootRequests, native: NativeDriver, requests: Requests) -> None:
+        self._launcher = launcher
+        self._roots = roots
+        self._requests = requests
+        self._made = {NATIVE: native}
+
+    def __getitem__(self, name: str) -> NativeDriver:
+        if name not in self._made:
+            try:
+                runtime = find_runtime(name)
+            except InvalidConfig:
+                raise KeyError(name) from None
+            self._made[name] = FarmedDriver(
+                runtime, self._launcher, self._roots, self._requests, self._made[NATIVE].found
+            )
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((NATIVE, *RUNTIMES))
+
+    def __len__(self) -> int:
+        return 1 + len(RUNTIMES)
+
+    async def end_unclaimed(self) -> tuple[ContainerId, ...]:
+        """End what was found and not adopted by any of them. As the native driver's."""
+        return await self._made[NATIVE].end_unclaimed()
+
+
+async def open_drivers(launcher: Launcher, roots: RootRequests, cache_dir: str) -> Drivers:
+    """Drivers that know what the launcher has running already. Cancelled: nothing has changed.
+
+    ``cache_dir`` is where compiled seccomp filters are kept. Raises DriverError.
+    """
+    requests = Requests(launcher.facts, roots, Filters(launcher, cache_dir))
+    found = {ContainerId(facts["container"]): launched for facts, launched in await launcher.containers()}
+    return Drivers(launcher, roots, NativeDriver(launcher, roots, requests, found), requests)
+
+
+def check_driver(name: str) -> None:
+    """A driver of that name can be had here. Raises InvalidConfig, MissingRequirement (with the package to install)."""
+    if name != NATIVE:
+        find_runtime(name).find()
