@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -106,8 +106,8 @@ RUNS = 1000
 AT_ONCE = 8
 
 
-def counts(root: Path, launcher: int) -> dict[str, int]:
-    """What must not grow: on the host, in this process, in the launcher, on the disk."""
+def counts(root: Path, launcher: int, containers: Collection[str]) -> dict[str, int]:
+    """What must not grow: on the host, in this process, in the launcher, on the disk; cgroups of those containers."""
     return {
         "processes": sum(name.isdigit() for name in os.listdir("/proc") if has_root(name, str(root))),
         "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
@@ -115,7 +115,7 @@ def counts(root: Path, launcher: int) -> dict[str, int]:
         "descriptors": sum("/.trash/" not in what for _, what in open_descriptors()),
         "descriptors of the launcher": len(os.listdir(f"/proc/{launcher}/fd")),
         "files and directories": sum(1 for _ in entries(root)),
-        "cgroups": sum(1 for _, inner, _ in os.walk("/sys/fs/cgroup") for name in inner if len(name) == 64),
+        "cgroups": sum(name in containers for _, inner, _ in os.walk("/sys/fs/cgroup") for name in inner),
     }
 
 
@@ -142,11 +142,13 @@ async def test_a_thousand_runs_leave_the_counts_where_they_were(tmp_path: Path) 
     async with bireme.open_runtime(root=root) as runtime:
         launcher = runtime.info()["LauncherPid"]
         assert isinstance(launcher, int)
+        containers: set[str] = set()
 
         async def run_some(number: int) -> None:
             for _ in range(number):
                 done = await runtime.run("busybox", ["sh", "-c", "echo x > /data/x"], volumes=["/data"])
                 assert done.exit_status == 0
+                containers.add(done.container)
 
         async def run_all(number: int) -> None:
             async with trio.open_nursery() as nursery:
@@ -154,10 +156,11 @@ async def test_a_thousand_runs_leave_the_counts_where_they_were(tmp_path: Path) 
                     nursery.start_soon(run_some, number // AT_ONCE)
 
         await run_all(2 * AT_ONCE)
-        before = counts(root, launcher)
+        before = counts(root, launcher, containers)
         await run_all(RUNS)
-        assert counts(root, launcher) == before
+        assert counts(root, launcher, containers) == before
         assert runtime.list() == []
+        assert len(containers) == RUNS + 2 * AT_ONCE
     assert [list((root / place / ".trash").iterdir()) for place in ("containers", "volumes")] == [[], []]
 
 
