@@ -51,6 +51,10 @@ class Seen:
     writable: bool
 
 
+class Refused(AssertionError):
+    """The engine does not do what a scenario needs."""
+
+
 class Side:
     """A command line over an engine; ``command`` is what comes before a verb."""
 
@@ -83,7 +87,7 @@ class Side:
         """What a command that has to succeed prints."""
         done = self(*words, stdin=stdin)
         if done.status != 0:
-            raise AssertionError(f"{self.name} {' '.join(words)}: {done.status}, {done.err}")
+            raise Refused(f"{self.name} {' '.join(words)}: {done.status}, {done.err}")
         return done.out
 
     def sh(self, script: str, *flags: str, image: str = "s-base") -> str:
@@ -161,14 +165,19 @@ class Side:
         return {volume["Name"] for volume in self.api("GET", "/volumes")["Volumes"] or ()}
 
     def clear(self) -> None:
-        """Remove all containers and volumes."""
+        """Remove all containers and volumes; some may be on their way already."""
         for container in self.containers():
-            self.api("DELETE", f"/containers/{container}?force=1&v=1")
+            with contextlib.suppress(Refused):
+                self.api("DELETE", f"/containers/{container}?force=1&v=1")
+            self.api("POST", f"/containers/{container}/wait?condition=removed", missing=True)
         for volume in self.volumes():
             self.api("DELETE", f"/volumes/{volume}")
 
-    def api(self, method: str, path: str) -> Any:
-        """One exchange with the engine; the JSON of the answer, None if it has no body."""
+    def api(self, method: str, path: str, *, missing: bool = False) -> Any:
+        """One exchange with the engine; the JSON of the answer, None if it has no body.
+
+        Raises Refused; not for what is not there, if ``missing`` says that it may be so.
+        """
         connection = _UnixConnection(self._api)
         try:
             connection.request(method, f"/v1.41{path}")
@@ -176,8 +185,8 @@ class Side:
             body = answer.read()
         finally:
             connection.close()
-        if answer.status >= 400:
-            raise AssertionError(f"{self.name} {method} {path}: {answer.status}, {body.decode()}")
+        if answer.status >= 400 and not (missing and answer.status == 404):
+            raise Refused(f"{self.name} {method} {path}: {answer.status}, {body.decode()}")
         return json.loads(body) if body else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from tests.parity._catalogue import scenario
 from tests.parity._side import Side
@@ -180,3 +181,32 @@ def cidfile(side: Side) -> object:
         file = directory / "cid"
         container = side.ok("run", "-d", "--cidfile", str(file), "s-base", "true")
         return file.read_text() == container, side("run", "--cidfile", str(file), "s-base", "true").status
+
+
+@scenario("E27", "logs -t, --since, --until, --tail", ([True, True], "b", "a", "", "a\nb"))
+def log_times(side: Side) -> object:
+    container = side.ran("echo a; sleep 1.2; echo b")
+    lines = side.ok("logs", "-t", container).splitlines()
+    first, second = (line.split()[0] for line in lines)
+    return (
+        [bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z [ab]", line)) for line in lines],
+        side.ok("logs", "--since", second, container),
+        side.ok("logs", "--until", first, container),
+        side.ok("logs", "--tail", "0", container),
+        side.ok("logs", "--tail", "all", container),
+    )
+
+
+@scenario("E28", "-a takes part in the streams that it names", [("o", ""), ("", "e"), ("o", "e")])
+def attach(side: Side) -> object:
+    flags = (("-a", "stdout"), ("-a", "stderr"), ("-a", "stdout", "-a", "stderr"))
+    done = [side("run", "--rm", *one, "s-base", "sh", "-c", "echo o; echo e >&2") for one in flags]
+    return [(one.out, one.err) for one in done]
+
+
+@scenario("E29", "--env-file, and -e over it", "1|two words||4")
+def env_file(side: Side) -> object:
+    with side.scratch() as directory:
+        file = directory / "env"
+        file.write_text("# comment\nA=1\nB=two words\n\nC=\nD=file\n")
+        return side.sh('echo "$A|$B|$C|$D"', "--env-file", str(file), "-e", "D=4")

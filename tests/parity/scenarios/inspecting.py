@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from tests.parity._catalogue import scenario
 from tests.parity._side import Side
@@ -120,3 +121,23 @@ def policies(side: Side) -> object:
 @scenario("I14", "--rm together with a restart policy is refused", 125)
 def conflicting(side: Side) -> object:
     return side("run", "--rm", "--restart", "always", "s-base", "true").status
+
+
+@scenario("I15", "ps -f by label, name, exit, image, status; before and since; -n",
+          ["alpha beta", "alpha", "beta", "beta", "alpha beta", "alpha", "alpha", "beta", "beta"])
+def filters(side: Side) -> object:
+    side.make("--name", "alpha", "-l", "k=v")
+    side.ran("exit 3", "--name", "beta", "-l", "k=w")
+    wanted = (
+        ("-f", "label=k"), ("-f", "label=k=v"), ("-f", "name=et"), ("-f", "exited=3"), ("-f", "ancestor=s-base"),
+        ("-f", "status=created"), ("-f", "before=beta"), ("-f", "since=alpha"), ("-n", "1"),
+    )  # fmt: skip
+    found = [side.ok("ps", "-a", "--format", "{{.Names}}", *one).split() for one in wanted]
+    return [" ".join(sorted(names)) for names in found]
+
+
+@scenario("I16", "ps says since when", ["Created", "Exited (3)", "Up"])
+def status(side: Side) -> object:
+    containers = side.make(), side.ran("exit 3"), side.running()
+    found = [side.ok("ps", "-a", "--format", "{{.Status}}", "-f", f"id={container}") for container in containers]
+    return [re.split(r" (?:\d|[Aa]|Less)", text)[0] for text in found]

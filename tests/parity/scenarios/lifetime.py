@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from tests.parity._catalogue import scenario
 from tests.parity._side import Side
@@ -218,3 +219,10 @@ def restart_policy(side: Side) -> object:
 def stopped_holds(side: Side) -> object:
     container = side.ran("true", "-v", "/d")
     return side("volume", "rm", side.volume_name(container, "/d")).says("in use")
+
+
+@scenario("V620", "a container whose volume has vanished from the disk does not start", True)
+def vanished(side: Side) -> object:
+    container = side.make("-v", "/d")
+    shutil.rmtree(side.volume(container, "/d"))
+    return side("start", "-a", container).status != 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 
 from tests.parity._catalogue import scenario
@@ -145,3 +146,19 @@ def long_form(side: Side) -> object:
 @scenario("V117", "-v with a mode and no source is refused", (125, 0))
 def mode_alone(side: Side) -> object:
     return side("run", "-v", "/d:ro", "s-base", "true").status, len(side.containers())
+
+
+@scenario("V118", "a hundred volumes in one container", "100")
+def hundred(side: Side) -> object:
+    return side.sh("grep -c ' /v' /proc/mounts", *(f"-v/v{number}" for number in range(100)))
+
+
+@scenario("V119", "an image tells the volumes that it declares", {"/a": {}, "/b": {}})
+def declared(side: Side) -> object:
+    found: dict[str, object] = json.loads(side.ok("image", "inspect", "s-two"))[0]["Config"]["Volumes"]
+    return found
+
+
+@scenario("V120", "under --read-only an image's VOLUME stays writable", "x\nhello")
+def read_only_image(side: Side) -> object:
+    return side.sh("echo x > /vol/n; cat /vol/n /vol/f", "--read-only", image="s-vol")

@@ -174,3 +174,17 @@ def prune_all_kinds(side: Side) -> object:
           why="a volume is found by the beginning of its id, as a container is")
 def prefix(side: Side) -> object:
     return side("volume", "inspect", lost(side)[:12]).says("no such volume")
+
+
+@scenario("V722", "volume prune prints a title, the names, a blank line and the total; or the total alone",
+          ("Deleted Volumes:\nNAME\n\nTotal reclaimed space: 0B", "Total reclaimed space: 0B"))
+def prune_words(side: Side) -> object:
+    name = lost(side)
+    return side.ok("volume", "prune", "-f").replace(name, "NAME"), side.ok("volume", "prune", "-f")
+
+
+@scenario("V723", "volume rm of several, one of them unknown: the others go, and 1", (1, True, 0))
+def remove_several(side: Side) -> object:
+    names = [lost(side), lost(side)]
+    done = side("volume", "rm", names[0], "f" * 64, names[1])
+    return done.status, done.out.split() == names, len(side.volumes())

@@ -83,3 +83,22 @@ def prune(side: Side) -> object:
 @scenario("R11", "rm -f of an unknown container says so", "No such container: nosuch")
 def forced_unknown(side: Side) -> object:
     return side("rm", "-f", "nosuch").says("No such container: nosuch")[1]
+
+
+@scenario("R12", "a name as inspect shows it, with a slash in front, is a name", ["/r12", "/r12", "/r12"])
+def shown_name(side: Side) -> object:
+    side.make("--name", "r12")
+    return [
+        side.ok("inspect", "-f", "{{.Name}}", "/r12"), side.ok("start", "/r12"), side.ok("rm", "-f", "/r12"),
+    ]  # fmt: skip
+
+
+@scenario("R13", "system prune leaves volumes, system prune --volumes takes them", ((0, 2), (0, 0)))
+def prune_all(side: Side) -> object:
+    side.ran("true", "-v", "/d")
+    side.make("-v", "/e")
+    side.ok("system", "prune", "-f")
+    before = len(side.containers()), len(side.volumes())
+    side.ran("true", "-v", "/d")
+    side.ok("system", "prune", "-f", "--volumes")
+    return before, (len(side.containers()), len(side.volumes()))

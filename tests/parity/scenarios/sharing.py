@@ -253,3 +253,11 @@ def three(side: Side) -> object:
 @scenario("V221", "what a source shares is what it mounts, also where that came from its image", ["/vol"])
 def from_image(side: Side) -> object:
     return side.destinations(side.make("--volumes-from", side.make(image="s-vol")))
+
+
+@scenario("V222", "a chain of twelve, each with a volume of its own", "12")
+def long_chain(side: Side) -> object:
+    container = side.make("-v", "/d0")
+    for number in range(1, 12):
+        container = side.make("--volumes-from", container, "-v", f"/d{number}")
+    return side.sh("grep -c ' /d[0-9]' /proc/mounts", "--volumes-from", container)

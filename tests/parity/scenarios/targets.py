@@ -263,3 +263,12 @@ def name_free(side: Side) -> object:
 @scenario("V534", "-v at a directory without a right to enter it, for another user", (0, "/data"))
 def closed_directory(side: Side) -> object:
     return mounted(side, "/data", "s-user")
+
+
+@scenario("V537", "links inside of a shared volume are followed in the sharer's root, wherever they lead",
+          [["/etc/x", "/s"], ["/s", "/y"], ["/s", "/s/real/z"]])
+def shared_links(side: Side) -> object:
+    source = side.ran("ln -s /etc /s/out; ln -s ../../../.. /s/up; ln -s /s/real /s/in; mkdir /s/real", "-v", "/s")
+    script = "cut -d' ' -f5 /proc/self/mountinfo | grep -E '^/(etc/x|y|s)(/|$)' | sort"
+    places = ("/s/out/x", "/s/up/y", "/s/in/z")
+    return [side.sh(script, "--volumes-from", source, "-v", place).split() for place in places]

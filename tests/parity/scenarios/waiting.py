@@ -142,3 +142,30 @@ def kill_paused(side: Side) -> object:
     side.ok("pause", container)
     side.ok("kill", container)
     return side.ok("wait", container)
+
+
+@scenario("W20", "stop of a paused container ends it", (0, "137"))
+def stop_paused(side: Side) -> object:
+    container = side.running()
+    side.ok("pause", container)
+    return side("stop", "-t", "1", container).status, side.ok("wait", container)
+
+
+@scenario("W21", "pause of a paused, unpause of a running, exec in a paused container are errors; restart is none",
+          [1, 1, 1, 0])
+def paused(side: Side) -> object:
+    container = side.running()
+    first = side("unpause", container).status
+    side.ok("pause", container)
+    others = (("pause", container), ("exec", container, "true"), ("restart", "-t", "0", container))
+    return [first, *(side(*words).status for words in others)]
+
+
+@scenario("W22", "restart starts what does not run", [0, 0])
+def restart_idle(side: Side) -> object:
+    return [side("restart", "-t", "0", container).status for container in (side.make(), side.ran("true"))]
+
+
+@scenario("W23", "wait of a container with --rm tells its status", (0, "4"))
+def auto_removed(side: Side) -> object:
+    return side("wait", side.ok("run", "-d", "--rm", "s-base", "sh", "-c", "sleep 1; exit 4")).seen

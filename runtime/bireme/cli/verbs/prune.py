@@ -56,7 +56,7 @@ def system(session: Session, options: Values, arguments: list[str]) -> int:
     kinds = ["all stopped containers"]
     if with_volumes:
         kinds.append("all volumes not used by at least one container")
-    kinds.append(f"all {'images without at least one container associated to them' if everything else 'dangling images'}")
+    kinds.append("all images not used by at least one container" if everything else "all dangling images")
     if not _agreed(options, "This will remove:\n  - " + "\n  - ".join(kinds) + "\n"):
         return 0
     done = [_prune_containers(session, filters)]
