@@ -105,7 +105,7 @@ def mount_json(mount: Mount, layout: Layout) -> dict[str, object]:
         "Source": layout.volume(mount.volume),
         "Destination": mount.destination,
         "Driver": "local",
-        "Mode": "ro" if mount.read_only else "",
+        "Mode": "",
         "RW": not mount.read_only,
         "Propagation": "",
     }
@@ -142,6 +142,17 @@ def _list(words: tuple[str, ...] | None) -> list[str] | None:
     return None if words is None else list(words)
 
 
+_UNSET: Mapping[str, object] = {
+    **dict.fromkeys(("Cgroup", "CgroupParent", "CpusetCpus", "CpusetMems"), ""),
+    **dict.fromkeys(("BlkioWeight", "CpuCount", "CpuPercent", "CpuPeriod", "CpuQuota", "CpuShares"), 0),
+    **dict.fromkeys(("CpuRealtimePeriod", "CpuRealtimeRuntime", "IOMaximumBandwidth", "IOMaximumIOps"), 0),
+    **dict.fromkeys(("MemoryReservation", "MemorySwap"), 0),
+    **dict.fromkeys(("DeviceCgroupRules", "DeviceRequests", "MemorySwappiness"), None),
+    "OomKillDisable": False,
+}
+"""Fields of Docker's HostConfig that say nothing here: programs and templates read them all the same."""
+
+
 def _host_config(config: ContainerConfig) -> dict[str, object]:
     defaults: dict[str, object] = {
         "Binds": None,
@@ -163,6 +174,7 @@ def _host_config(config: ContainerConfig) -> dict[str, object]:
         "Links": None,
         "PublishAllPorts": False,
         "Devices": [],
+        **_UNSET,
     }
     known = {
         "NetworkMode": config.network,

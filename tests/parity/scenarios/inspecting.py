@@ -136,6 +136,19 @@ def filters(side: Side) -> object:
     return [" ".join(sorted(names)) for names in found]
 
 
+@scenario("I17", "Mounts of a read-only sharer: the mode is told by RW alone", [("/d", "", False), ("/e", "", True)])
+def modes(side: Side) -> object:
+    container = side.make("--volumes-from", f"{side.make('-v', '/d')}:ro", "-v", "/e")
+    return sorted((mount["Destination"], mount["Mode"], mount["RW"]) for mount in side.inspect(container)["Mounts"])
+
+
+@scenario("I18", "limits that nobody asked for are there, and are none", [0, 0, "", None, False, 0])
+def unset(side: Side) -> object:
+    names = ("CpuShares", "MemorySwap", "CpusetCpus", "MemorySwappiness", "OomKillDisable", "OomScoreAdj")
+    found = side.inspect(side.make())["HostConfig"]
+    return [found[name] for name in names]
+
+
 @scenario("I16", "ps says since when", ["Created", "Exited (3)", "Up"])
 def status(side: Side) -> object:
     containers = side.make(), side.ran("exit 3"), side.running()

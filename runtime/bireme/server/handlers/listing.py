@@ -91,7 +91,7 @@ def _mount(mount: Mount, source: str) -> dict[str, Any]:
         "Source": source,
         "Destination": mount.destination,
         "Driver": "local",
-        "Mode": "ro" if mount.read_only else "",
+        "Mode": "",
         "RW": not mount.read_only,
         "Propagation": "",
     }
