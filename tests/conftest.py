@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -19,6 +20,8 @@ def pytest_configure() -> None:
     for name in ("BIREME_ROOT", "BIREME_RUN", "BIREME_DRIVER"):
         os.environ.pop(name, None)
     os.environ[MARK] = uuid.uuid4().hex
+    # A job that a script runs in the background starts with it ignored, and so would all that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

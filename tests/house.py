@@ -8,6 +8,7 @@ What loads with a module are its load imports and, with each of those, all packa
 from __future__ import annotations
 
 import ast
+import gc
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -53,8 +54,17 @@ def read_modules(roots: Collection[Path] = SOURCE_ROOTS) -> dict[str, Module]:
             parts = path.relative_to(root).with_suffix("").parts
             package = parts[-1] == "__init__"
             name = ".".join(parts[:-1] if package else parts)
-            modules[name] = Module(name, path, ast.parse(path.read_text(), str(path)), package)
+            modules[name] = Module(name, path, _parse(path), package)
     return modules
+
+
+def _parse(path: Path) -> ast.Module:
+    """Without the garbage collector: what it finalizes in the middle makes Python 3.11 refuse the tree (SystemError)."""
+    gc.disable()
+    try:
+        return ast.parse(path.read_text(), str(path))
+    finally:
+        gc.enable()
 
 
 def imports(module: Module, ours: Collection[str]) -> list[Import]:
