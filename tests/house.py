@@ -59,7 +59,7 @@ def read_modules(roots: Collection[Path] = SOURCE_ROOTS) -> dict[str, Module]:
 
 
 def _parse(path: Path) -> ast.Module:
-    """Without the garbage collector: what it finalizes in the middle makes Python 3.11 refuse the tree (SystemError)."""
+    """Without the garbage collector: what it finalizes meanwhile makes Python 3.11 refuse the tree (SystemError)."""
     gc.disable()
     try:
         return ast.parse(path.read_text(), str(path))
