@@ -52,6 +52,7 @@ RUNTIMES: Mapping[str, Runtime] = {
     for runtime in (
         Runtime(name="crun", kind=OCI, program="crun", package="crun", options=("--cgroup-manager=disabled",)),
         Runtime(name="runc", kind=OCI, program="runc", package="runc"),
+        Runtime(name="lxc", kind=LXC, program="lxc-start", package="lxc"),
     )
 }
 """By driver's name."""

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import bireme
+from bireme.drivers import RUNTIMES, find_runtime
 from bireme.engine._inspect import format_time
 from bireme_actors import Status
 
@@ -67,11 +68,21 @@ def info(parts: Parts) -> dict[str, Any]:
         "EnginePid": os.getpid(),
         "LauncherPid": parts.launcher.facts["pid"],
         "DefaultRuntime": parts.settings.driver,
-        "Runtimes": {parts.settings.driver: {"path": "", "version": bireme.__version__}},
+        "Runtimes": _runtimes(parts.settings.driver),
         "SystemTime": format_time(time.time_ns()),
         **_host(),
         **_features(parts),
     }
+
+
+def _runtimes(default: str) -> dict[str, dict[str, Any]]:
+    """Every driver, installed or not; what other runtimes say of their versions is asked once."""
+    found: dict[str, dict[str, Any]] = {"native": {"path": "", "version": bireme.__version__, "installed": True}}
+    for name in dict.fromkeys((*RUNTIMES, *(() if default in found else (default,)))):
+        runtime = find_runtime(name)
+        version = runtime.version()
+        found[name] = {"path": runtime.program, "version": version, "installed": bool(version)}
+    return found
 
 
 def _host() -> dict[str, Any]:

@@ -108,13 +108,17 @@ class Clones:
             except BlockingIOError:
                 return
             except _protocol.Disconnected:
-                self._loop.forget(record.status.fileno())
-                record.status.close()
-                record.status = None
+                self._hang_up(record)
                 if record.ready and record.failure is None and not record.helper:
                     self._started(record)
                 return
             self._note(record, message, descriptors)
+
+    def _hang_up(self, record: Record) -> None:
+        if record.status is not None:
+            self._loop.forget(record.status.fileno())
+            record.status.close()
+            record.status = None
 
     def _note(self, record: Record, message: Message, descriptors: list[int]) -> None:
         if sandbox.READY in message:
@@ -164,6 +168,7 @@ class Clones:
     def _helper_left(self, record: Record) -> None:
         """The helper has ended; the container's first process, which falls to us, takes its place in the record."""
         record.helper = False
+        self._hang_up(record)
         if not record.heir or record.failure is not None:
             self._exited(record)
             return

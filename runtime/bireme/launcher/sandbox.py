@@ -163,8 +163,12 @@ def _hold_init(path: str) -> _mounts.Held:
 
 def _network(request: StartRequest) -> None:
     socket.sethostname(request["hostname"])
-    if request["host_network"]:
-        return
+    if not request["host_network"]:
+        bring_up_loopback()
+
+
+def bring_up_loopback() -> None:
+    """Of the network namespace this process is in."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP_RUNNING))
 

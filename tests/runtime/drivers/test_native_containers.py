@@ -272,6 +272,21 @@ async def test_the_end_of_input_reaches_a_container_taken_over(bench_factory: Be
             await second.launcher.quit()
 
 
+async def test_the_end_of_input_reaches_the_launcher_also_when_cancelled(bench_factory: BenchFactory) -> None:
+    """It keeps an end of its own open for the next engine."""
+    async with bench_factory(detached=True) as bench:
+        try:
+            process = await bench.driver.start(await bench.config("cat", open_stdin=True))
+            assert process.stdin is not None
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await process.stdin.aclose()
+            assert await wait(process) == 0
+            await close(process)
+        finally:
+            await bench.launcher.quit()
+
+
 async def test_an_exit_between_two_engines_is_told_to_the_second(bench_factory: BenchFactory) -> None:
     async with bench_factory(detached=True) as first:
         config = await first.config("sh", "-c", "read line; echo last words; exit 9", open_stdin=True)

@@ -30,7 +30,13 @@ RUNC: Sequence[Rule] = (
     (r"exec: .*(permission denied|is a directory)", NOT_EXECUTABLE, _DENIED),
     (r"chdir to cwd", INVALID, ""),
 )
-TABLES: Mapping[str, Sequence[Rule]] = {"crun": CRUN, "runc": RUNC}
+LXC: Sequence[Rule] = (
+    (r'No such file or directory - Failed to exec "[^/]*"$', NOT_FOUND, _ABSENT_IN_PATH),
+    (r"(No such file or directory|Not a directory|Too many levels .*) - Failed to exec", NOT_FOUND, _ABSENT),
+    (r"(Permission denied|Is a directory) - Failed to exec", NOT_EXECUTABLE, _DENIED),
+    (r"Exec format error - Failed to exec", NOT_EXECUTABLE, "exec format error"),
+)
+TABLES: Mapping[str, Sequence[Rule]] = {"crun": CRUN, "runc": RUNC, "lxc-start": LXC}
 _ANY = (*RUNC, *CRUN)
 
 
@@ -52,3 +58,12 @@ def last_of_json(log: str) -> str:
         if isinstance(entry, dict) and entry.get("level") in ("error", "fatal"):
             return str(entry.get("msg", "")).strip()
     return ""
+
+
+def first_of_lxc(log: str) -> str:
+    """The first error of LXC's log, which is the cause of the others; with what the system said in front."""
+    for line in log.splitlines():
+        _, found, said = line.partition(" ERROR ")
+        if found:
+            return said.strip().split(" - ", 2)[-1]
+    return "it ended without a reason"

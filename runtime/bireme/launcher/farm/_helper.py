@@ -12,7 +12,7 @@ import signal
 from bireme import _syscalls as sys_
 from bireme.launcher import _mounts, _program, _protocol, sandbox
 from bireme.launcher._protocol import ABORTED, DRIVER, Failure
-from bireme.launcher.farm import _runtime, _stage
+from bireme.launcher.farm import _run_lxc, _run_oci, _runtime, _stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def _start(request: StartRequest, runtime: RuntimeRequest, child: sandbox.Child,
     _program.take_stdio(_stdio(child.stdio), stage.identity.uid)
     payload = _runtime.make_payload()
     try:
-        pid, terminal = _runtime.run(request, runtime, stage, payload)
+        run = _run_lxc.run if runtime["kind"] == "lxc" else _run_oci.run
+        pid, terminal = run(request, runtime, stage, payload)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except BaseException:
         _runtime.finish_off(payload)

@@ -75,6 +75,8 @@ def prepare(request: StartRequest, host: sandbox.Host) -> Stage:
     root, process = request["root"], request["process"]
     nodev = not host.devices_guarded
     files = [*root["files"], *_init(request["init"])]
+    if request["init"]:
+        process["args"] = [sandbox.INIT_PATH, "--", *process["args"]]
     held = _mounts.hold(root["mounts"], nodev=nodev), _mounts.hold(files, nodev=nodev)
     _make_places()
     _mounts.mount_root(root, ROOTFS, nodev=nodev)
