@@ -64,10 +64,13 @@ class Attachment:
             await self._actor.stdin.send(data)
 
     async def send_eof(self) -> None:
-        """No more input from here; ends the container's input if it was made for one client (``stdin_once``)."""
-        wanted, self._stdin = self._stdin, False
-        if wanted and self._actor.config.stdin_once and not self._actor.config.tty:
+        """No more input from here; ends the container's input if it was made for one client (``stdin_once``).
+
+        Cancelled before the container runs: leaving does it.
+        """
+        if self._stdin and self._actor.config.stdin_once and not self._actor.config.tty:
             await self._actor.stdin.send_eof()
+        self._stdin = False
 
     def __aiter__(self) -> AsyncGenerator[LogEntry]:
         """What comes out, to one reader; ends with the run."""
