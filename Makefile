@@ -3,11 +3,12 @@
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test parity lint bench lock clean
 
 help:
 	@echo "make demo   install what is needed and show the three uses of data volumes, on real containers (root)"
 	@echo "make test   install what the tests need and run all checks (root; without it, what needs root is skipped)"
+	@echo "make parity play the scenarios of tests/parity on Bireme and on Docker, side by side (root, Docker)"
 	@echo "make lint   ruff and mypy alone"
 	@echo "make bench  containers a second, beside what else is installed (root)"
 	@echo "make lock   write requirements.lock anew"
@@ -20,6 +21,11 @@ demo:
 
 test: lint
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+parity:
+	@[ "$$(id -u)" = 0 ] || { echo "make parity: containers need root: sudo make parity" >&2; exit 1; }
+	@bash .ci/setup test
+	@$(BIN)/python -m tests.parity $(SCENARIOS)
 
 lint:
 	@bash .ci/setup test
