@@ -13,9 +13,6 @@ import trio
 Closed = Callable[[], Awaitable[None]]
 """Called each time a stream is closed, after its descriptor."""
 
-_TELL_SECONDS = 5.0
-"""How long that may hold up a cancellation: a launcher keeps an end of its own open until it is told."""
-
 
 class Input:
     """The end of a pipe that the process reads from."""
@@ -30,10 +27,10 @@ class Input:
 
     async def aclose(self) -> None:
         """End the input. Cancelled: it ends all the same."""
-        self._stream.close()
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + _TELL_SECONDS):
+        try:
+            await self._stream.aclose()
+        finally:
             await self._closed()
-        await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
         """Nobody is there to read any more."""
