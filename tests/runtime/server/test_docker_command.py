@@ -93,6 +93,7 @@ def test_a_container_that_runs(docker: Docker, tmp_path: Path) -> None:
     docker.ok("pause", "w3")
     assert docker.ok("ps", "--filter", "name=w3", "--format", "{{.Status}}").endswith("(Paused)")
     assert "is paused" in docker("exec", "w3", "true").err
+    assert "cannot start a paused container, try unpause instead" in docker("start", "w3").err
     docker.ok("unpause", "w3")
     docker.ok("cp", "w3:/etc/passwd", str(tmp_path / "pw"))
     docker.ok("cp", str(tmp_path / "pw"), "w3:/tmp/pw2")

@@ -9,12 +9,15 @@ import trio
 from bireme.server.context import Context, Handler
 from bireme.server.messages import NO_CONTENT, Answer, Request, json_bytes, streamed
 from bireme.server.routing import Route
-from bireme_actors import BiremeError, InvalidConfig, WaitCondition, Watch
+from bireme_actors import BiremeError, Conflict, InvalidConfig, Status, WaitCondition, Watch
 
 
 async def start(context: Context, request: Request) -> Answer:
     """``POST /containers/{id}/start``: 204, 304 if it runs. Any body is ignored, as old clients send one."""
-    await context.runtime.get(request["id"]).start()
+    container = context.runtime.get(request["id"])
+    if container.status is Status.PAUSED:
+        raise Conflict("cannot start a paused container, try unpause instead")
+    await container.start()
     return NO_CONTENT
 
 
