@@ -232,9 +232,7 @@ class Container:
 
         ``logs``: what it has printed before comes first; ``stream`` False: and nothing else.
         """
-        return Attachment(
-            self._actor, self._log, stdin=stdin, stdout=stdout, stderr=stderr, logs=logs, stream=stream
-        )
+        return Attachment(self._actor, self._log, stdin=stdin, stdout=stdout, stderr=stderr, logs=logs, stream=stream)
 
     # More processes in it.
 
@@ -359,7 +357,8 @@ class Container:
 
     async def changes(self) -> list[tuple[str, int]]:
         """``(path, kind)`` of every change to its root file system: 0 modified, 1 added, 2 deleted."""
-        return await self._parts.archives.changes(self._actor.config, self._parts.layers_of(self._actor.config))
+        with self._here():
+            return await self._parts.archives.changes(self._actor.config, self._parts.layers_of(self._actor.config))
 
     @asynccontextmanager
     async def _archive(
@@ -374,7 +373,7 @@ class Container:
         """Files that a removal took away under our hands belong to a container that is gone."""
         try:
             yield
-        except DriverError as error:
+        except (DriverError, FileNotFoundError) as error:
             if self.status in (Status.REMOVING, Status.REMOVED):
                 raise NotFound(f"No such container: {self.id}") from error
             raise

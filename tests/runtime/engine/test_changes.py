@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,26 @@ def test_making_those_changes_the_directory_of_none(tmp_path: Path) -> None:
     assert find_changes(upper, [lower]) == [("/srv", MODIFIED)]
     os.chmod(f"{upper}/etc", 0o700)
     assert find_changes(upper, [lower]) == [("/etc", MODIFIED), ("/srv", MODIFIED)]
+
+
+def test_links_of_a_layer_do_not_lead_to_the_host(tmp_path: Path) -> None:
+    """The image has a link where the container has a directory: what the host has there is no part of the image."""
+    host = tree(tmp_path / "host", {"secret": "x"})
+    lower = tree(tmp_path / "lower", {})
+    os.symlink(host, f"{lower}/place")
+    upper = tree(tmp_path / "upper", {"place": None, "place/secret": "mine"})
+    os.symlink(host, f"{upper}/way-out")
+    assert find_changes(upper, [lower]) == [("/place", MODIFIED), ("/place/secret", ADDED), ("/way-out", ADDED)]
+
+
+def test_however_deep_the_container_has_dug(tmp_path: Path) -> None:
+    upper = tree(tmp_path / "upper", {})
+    deep = os.open(upper, os.O_PATH)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=deep)
+        below = os.open("d", os.O_PATH, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    assert len(find_changes(upper, [])) >= 2000
+    assert subprocess.run(["rm", "-rf", upper], check=False).returncode == 0  # pytest's own way of removing gives up

@@ -178,6 +178,20 @@ async def test_files_go_in_and_out(runtime: bireme.Runtime) -> None:
         assert b"inside\n" not in exported
 
 
+async def test_the_files_of_a_container_that_is_gone_are_not_found(runtime: bireme.Runtime) -> None:
+    """Also where its removal is noticed by what fails underneath."""
+    container = await runtime.create("busybox", ["true"], volumes=["/v"])
+    await container.remove(volumes=True)
+    for read in (container.get_archive("/etc"), container.export()):
+        with pytest.raises(bireme.NotFound, match=f"No such container: {container.id}"):
+            async with read as chunks:
+                assert [chunk async for chunk in chunks] == []
+    with pytest.raises(bireme.NotFound, match=f"No such container: {container.id}"):
+        await container.stat_path("/etc")
+    with pytest.raises(bireme.NotFound, match=f"No such container: {container.id}"):
+        await container.changes()
+
+
 async def test_another_engine_cannot_have_the_root(runtime: bireme.Runtime, root: Path) -> None:
     with pytest.raises(bireme.Conflict, match=str(root)):
         async with bireme.open_runtime(root=root):
