@@ -26,13 +26,14 @@ def main(arguments: Sequence[str]) -> int:
     """Play the scenarios of these ids, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__.partition("\n")[0])
     parser.add_argument("ids", nargs="*", metavar="ID", help="scenarios to play (default: all)")
+    parser.add_argument("--driver", default="native", help="what Bireme runs containers with (default: native)")
     parser.add_argument("--only", choices=("bireme", "docker"), help="play on one side only")
     options = parser.parse_args(arguments)
     chosen = [found for found in catalogue() if not options.ids or found.id in options.ids]
     names = [options.only] if options.only else ["bireme", "docker"]
     with tempfile.TemporaryDirectory(prefix="parity-", ignore_cleanup_errors=True) as place, ExitStack() as stack:
         try:
-            sides = [_open(name, Path(place), stack) for name in names]
+            sides = [_open(name, Path(place), stack, options.driver) for name in names]
         except NoDocker as error:
             print(f"parity: {error}", file=sys.stderr)
             return 2
@@ -42,10 +43,10 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if wrong else 0
 
 
-def _open(name: str, place: Path, stack: ExitStack) -> Side:
+def _open(name: str, place: Path, stack: ExitStack, driver: str) -> Side:
     own = place / name
     own.mkdir()
-    side = stack.enter_context(open_docker(own) if name == "docker" else open_bireme(own))
+    side = stack.enter_context(open_docker(own) if name == "docker" else open_bireme(own, driver))
     make_images(side)
     return side
 

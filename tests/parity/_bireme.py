@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,8 +13,8 @@ from tests.house import SOURCE_ROOTS
 from tests.parity._side import PATIENCE, Side
 from tests.parity._warm import Warm, run
 
-DRIVERS = ("native",)
-"""What the scenarios are played with."""
+FARMED = tuple(name for name in ("crun", "runc") if shutil.which(name))
+"""The drivers, besides the native one, that can run here; with them the scenarios of volumes are played."""
 
 _COMMAND = (sys.executable, "-P", "-m", "bireme")
 

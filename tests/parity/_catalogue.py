@@ -34,6 +34,11 @@ class Scenario:
     why: str
 
     @property
+    def area(self) -> str:
+        """The first letter of the id."""
+        return self.id[0]
+
+    @property
     def differs(self) -> bool:
         return bool(self.why)
 
