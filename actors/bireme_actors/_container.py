@@ -24,7 +24,7 @@ from bireme_actors import _messages as m
 from bireme_actors import _states
 from bireme_actors._actor import Actor, protected
 from bireme_actors._container_ports import ContainerPorts
-from bireme_actors._errors import BiremeError, Conflict, DriverError, NotModified
+from bireme_actors._errors import BiremeError, Conflict, NotModified
 from bireme_actors._events import container_event
 from bireme_actors._lifecycle import CONTAINER, Trigger, step
 from bireme_actors._mailbox import Reply
@@ -157,7 +157,7 @@ class ContainerActor(Actor):
     @protected
     async def _run_driver(self, scope: trio.CancelScope) -> None:
         outcome: m.Started | m.StartFailed
-        outcome = m.StartFailed(DriverError(f"container {self.config.name} was not started: it is removed by force"))
+        outcome = m.StartFailed(Conflict(f"container {self.config.name} was not started: it is removed by force"))
         with scope:
             try:
                 outcome = m.Started(await self._ports.driver.start(self.config))

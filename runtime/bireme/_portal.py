@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,10 +16,12 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from bireme import engine
 from bireme.engine import Image, ImageStore, open_file
-from bireme_actors import BiremeError, Status
+from bireme_actors import ActorStopped, BiremeError, Status
 
 T = TypeVar("T")
 
+_ENDED = "This portal is not running"
+"""What anyio says then; it has no error of its own for it."""
 _AHEAD = 64
 """Items read ahead of whoever iterates in another thread."""
 
@@ -62,6 +64,17 @@ class Stream(Generic[T]):
         self._task.cancel()
 
 
+@contextmanager
+def alive() -> Iterator[None]:
+    """Around every call into the engine's thread. Raises ActorStopped once the runtime's block has been left."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != _ENDED:
+            raise
+        raise ActorStopped("the runtime has ended: its block has been left; open another one") from None
+
+
 class Face:
     """A thing of the engine's, and the thread it lives in."""
 
@@ -70,7 +83,8 @@ class Face:
 
     def _read(self, function: Callable[..., T], *args: object, **options: Any) -> T:
         """A frozen snapshot, ready at once: the engine's thread is asked, and answers between two of its steps."""
-        return self._portal.call(partial(function, *args, **options))
+        with alive():
+            return self._portal.call(partial(function, *args, **options))
 
 
 class ContainerFace(Face):

@@ -79,7 +79,9 @@ async def _iterate(portal: BlockingPortal, stream: _portal.Stream[T]) -> AsyncGe
 
 class _Face(_portal.Face):
     async def _call(self, function: Callable[..., Awaitable[T]], *args: object, **options: Any) -> T:
-        return await asyncio.wrap_future(self._portal.start_task_soon(partial(function, *args, **options)))
+        with _portal.alive():
+            future = self._portal.start_task_soon(partial(function, *args, **options))
+        return await asyncio.wrap_future(future)
 
 
 class Attachment(_Face):

@@ -52,7 +52,8 @@ def _iterate(portal: BlockingPortal, stream: _portal.Stream[T]) -> Generator[T]:
 
 class _Face(_portal.Face):
     def _call(self, function: Callable[..., Awaitable[T]], *args: object, **options: Any) -> T:
-        return self._portal.call(partial(function, *args, **options))
+        with _portal.alive():
+            return self._portal.call(partial(function, *args, **options))
 
 
 class Attachment(_Face):

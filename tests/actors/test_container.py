@@ -164,7 +164,7 @@ async def test_a_removal_by_force_gives_a_start_up_that_hangs(
         assert not polite.done
         await actor.ref.ask(Remove(force=True))
         await wait_all_tasks_blocked()
-        assert isinstance(start.error, DriverError)
+        assert isinstance(start.error, Conflict)
         assert polite.error is None
 
 

@@ -218,6 +218,7 @@ class Container:
 
         ``tail``: that many lines from the end. Never holds the container up.
         """
+        self._still_there()
         wanted = {name for name, chosen in (("stdout", stdout), ("stderr", stderr)) if chosen}
         follow = follow and (self.view.state.running or self.status in (Status.STARTING, Status.RESTARTING))
         async with aclosing(self._log.read(follow=follow, tail=tail, since=since, until=until)) as entries:
@@ -238,6 +239,7 @@ class Container:
 
     def create_exec(self, spec: ProcessSpec) -> Exec:
         """Make another process ready to ``start``. Raises Conflict if the container does not run or is paused."""
+        self._still_there()
         if not self.view.state.running:
             raise Conflict(f"Container {self.id} is not running")
         if self.status is Status.PAUSED:
@@ -318,11 +320,17 @@ class Container:
 
     async def stats(self, before: tuple[int, _processes.Usage] | None = None) -> dict[str, object]:
         """Docker's JSON of what it uses at this moment."""
+        self._still_there()
         config, pid = self._actor.config, self.view.state.pid
         read = partial(_processes.stats_json, config.id, config.name, pid, before, config.limits.memory)
         return await trio.to_thread.run_sync(read)
 
+    def _still_there(self) -> None:
+        if self.status is Status.REMOVED:
+            raise NotFound(f"No such container: {self.id}")
+
     def _running_pid(self) -> int:
+        self._still_there()
         if not self.view.state.pid:
             raise Conflict(f"Container {self.id} is not running")
         return self.view.state.pid

@@ -45,6 +45,14 @@ def test_a_synchronous_program_attaches_and_listens(root: Path) -> None:
         assert actions == ["create", "start", "die"]
 
 
+def test_a_runtime_whose_block_has_been_left_says_so(root: Path) -> None:
+    with bireme.blocking.open_runtime(root=root) as runtime:
+        container = runtime.create("busybox", ["true"])
+    for call in (container.start, container.inspect, runtime.list):
+        with pytest.raises(bireme.ActorStopped, match="open another one"):
+            call()
+
+
 async def _asyncio_program(root: Path) -> None:
     async with bireme.aio.open_runtime(root=root) as runtime:
         done = await runtime.run("busybox", ["sh", "-c", "echo hi > /data/x; cat /data/x"], volumes=["/data"])

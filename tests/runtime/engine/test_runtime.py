@@ -131,6 +131,9 @@ async def test_names_are_taken_once_and_found_by_beginnings(runtime: bireme.Runt
     await first.remove()
     with pytest.raises(bireme.NotFound, match="No such container"):
         await first.start()
+    for reading in (first.exec(["true"]), first.top(), first.stats(), anext(first.logs())):
+        with pytest.raises(bireme.NotFound, match="No such container"):
+            await reading
 
 
 async def test_cancelling_a_run_leaves_nothing(runtime: bireme.Runtime) -> None:
