@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from bireme.drivers import RUNTIMES
 from tests.house import SOURCE_ROOTS
 from tests.parity._side import PATIENCE, Side
 from tests.parity._warm import Warm, run
 
-FARMED = tuple(name for name in ("crun", "runc") if shutil.which(name))
+FARMED = tuple(name for name, runtime in RUNTIMES.items() if shutil.which(runtime.program))
 """The drivers, besides the native one, that can run here; with them the scenarios of volumes are played."""
 
 _COMMAND = (sys.executable, "-P", "-m", "bireme")

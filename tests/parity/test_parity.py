@@ -1,10 +1,17 @@
-"""Every scenario of the catalogue on Bireme. ``python -m tests.parity`` plays them on Docker too, side by side."""
+"""Every scenario of the catalogue on Bireme, those of volumes under every driver that is installed.
+
+``python -m tests.parity`` plays them on Docker too, side by side.
+
+Each driver has an engine of its own, and all are played on at the same time: a thread an engine goes through its
+scenarios in their order, and the test of a scenario waits for what that shows.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from pathlib import Path
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 
 import pytest
 
@@ -12,57 +19,95 @@ from tests.leaks import Session
 from tests.parity._bireme import FARMED, open_bireme
 from tests.parity._catalogue import Scenario, catalogue
 from tests.parity._images import make_images
-from tests.parity._side import Side
+from tests.parity._side import PATIENCE, Side
 
-pytestmark = [pytest.mark.root, pytest.mark.system]
+pytestmark = [pytest.mark.root, pytest.mark.system, pytest.mark.timeout(600)]
+
+_VOLUMES = "VC"
+"""The areas that are played under every driver."""
+
+PLAYED: Sequence[tuple[str, Scenario]] = [
+    *(("native", found) for found in catalogue()),
+    *((driver, found) for found in catalogue() if found.area in _VOLUMES for driver in FARMED),
+]
+"""In the order of the tests: the drivers that farm out take turns, as their threads go on beside each other."""
+
+Shown = Future[tuple[object, tuple[int, int]]]
+"""What a scenario shows, and how many containers and volumes are left when all have been removed."""
 
 
 @pytest.fixture
 def nothing_left() -> None:
-    """Looked for once, when the engine of all scenarios has ended, not after each (``_engine``)."""
+    """Looked for once, when the engines of all scenarios have ended, not after each (``shown``)."""
+
+
+class Player(threading.Thread):
+    """Goes through scenarios on one engine."""
+
+    def __init__(self, side: Side, found: Sequence[Scenario]) -> None:
+        super().__init__(name=f"player of {side}")
+        self.shown: dict[str, Shown] = {one.id: Future() for one in found}
+        self.stopping = False
+        self._side = side
+        self._found = found
+
+    def run(self) -> None:
+        for one in self._found:
+            if self.stopping:
+                self.shown[one.id].cancel()
+                continue
+            try:
+                self.shown[one.id].set_result(self._play(one))
+            except BaseException as error:  # noqa: BLE001 - it is the test's that waits for it
+                self.shown[one.id].set_exception(error)
+
+    def _play(self, found: Scenario) -> tuple[object, tuple[int, int]]:
+        try:
+            shown = found.play(self._side)
+        finally:
+            self._side.clear()
+        return shown, (len(self._side.containers()), len(self._side.volumes()))
 
 
 @pytest.fixture(scope="module")
-def native(tmp_path_factory: pytest.TempPathFactory, leak_session: Session) -> Iterator[Side]:
-    """One engine for all scenarios."""
-    with _engine(tmp_path_factory.mktemp("native"), "native", leak_session) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module", params=FARMED)
-def farmed(
+def shown(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, leak_session: Session
-) -> Iterator[Side]:
-    """One engine for each driver that farms containers out."""
-    with _engine(tmp_path_factory.mktemp(request.param), request.param, leak_session) as opened:
-        yield opened
-
-
-@contextlib.contextmanager
-def _engine(place: Path, driver: str, session: Session) -> Iterator[Side]:
-    """An engine with the images. Once it has ended there is no process, mount, cgroup or descriptor of it."""
-    before = session.traces()
-    with open_bireme(place, driver) as opened:
-        make_images(opened)
-        yield opened
-    left = session.leftovers(before)
+) -> Iterator[dict[str, dict[str, Shown]]]:
+    """What is shown, by driver and by id. Once all engines have ended there is nothing left of them on the host."""
+    wanted = {item.callspec.id for item in request.session.items if isinstance(item, pytest.Function) and _ours(item)}
+    before = leak_session.traces()
+    with contextlib.ExitStack() as stack:
+        players = {}
+        for driver in ("native", *FARMED):
+            found = [one for name, one in PLAYED if name == driver and f"{driver}-{one.id}" in wanted]
+            if found:
+                side = stack.enter_context(open_bireme(tmp_path_factory.mktemp(driver), driver))
+                make_images(side)
+                players[driver] = Player(side, found)
+                stack.callback(_stop, players[driver])
+        for player in players.values():
+            player.start()
+        yield {driver: player.shown for driver, player in players.items()}
+    left = leak_session.leftovers(before)
     assert not left, "left behind:\n" + "\n".join(left)
 
 
-def _play(found: Scenario, side: Side) -> None:
-    try:
-        assert found.play(side) == found.bireme, found.title
-    finally:
-        side.clear()
-    assert side.containers() == []
-    assert side.volumes() == set()
+def _ours(item: pytest.Function) -> bool:
+    return item.module.__name__ == __name__ and hasattr(item, "callspec")
 
 
-@pytest.mark.parametrize("found", catalogue(), ids=lambda found: found.id)
-def test_bireme_shows_what_the_catalogue_says(native: Side, found: Scenario) -> None:
-    _play(found, native)
+def _stop(player: Player) -> None:
+    player.stopping = True
+    if player.is_alive():
+        player.join()
 
 
-@pytest.mark.parametrize("found", [found for found in catalogue() if found.area in "VC"], ids=lambda found: found.id)
-def test_volumes_are_the_same_whoever_runs_the_containers(farmed: Side, found: Scenario) -> None:
-    _play(found, farmed)
+@pytest.mark.parametrize(
+    ("driver", "found"), [pytest.param(driver, found, id=f"{driver}-{found.id}") for driver, found in PLAYED]
+)
+def test_bireme_shows_what_the_catalogue_says(
+    shown: dict[str, dict[str, Shown]], driver: str, found: Scenario
+) -> None:
+    seen, left = shown[driver][found.id].result(timeout=10 * PATIENCE)
+    assert seen == found.bireme, found.title
+    assert left == (0, 0)
