@@ -44,6 +44,8 @@ def failure(runtime: str, program: str, command: str, said: str) -> Failure:
     """The error for a complaint; what no table knows is the driver's."""
     for pattern, kind, words in TABLES.get(os.path.basename(program), _ANY):
         if re.search(pattern, said):
+            if words == _ABSENT_IN_PATH and "/" in command:
+                words = _ABSENT
             return Failure(kind, f'exec: "{command}": {words}' if words else said)
     return Failure(DRIVER, f"{runtime}: {said}")
 
