@@ -70,6 +70,14 @@ _COUNTS = (
 )
 
 
+def _runtime(item: tuple[str, Mapping[str, Any]]) -> str:
+    """``name (version)``; Docker's engine tells no version here."""
+    name, facts = item
+    if not facts.get("installed", True):
+        return f"{name} (not installed)"
+    return f"{name} ({facts['version']})" if facts.get("version") else name
+
+
 def info_text(client: Mapping[str, Any], server: Mapping[str, Any]) -> str:
     lines = ["Client: Bireme", f" Version:    {client['Version']}", f" Debug Mode: {_word(client['Debug'])}", ""]
     lines += ["Server:", *_counts(server)]
@@ -78,7 +86,7 @@ def info_text(client: Mapping[str, Any], server: Mapping[str, Any]) -> str:
         if value not in (None, ""):
             lines.append(f" {title}: {binary_size(value) if key == 'MemTotal' else value}")
         if key == "DefaultRuntime" and server.get("Runtimes"):
-            lines.insert(-1, f" Runtimes: {' '.join(sorted(server['Runtimes']))}")
+            lines.insert(-1, f" Runtimes: {' '.join(map(_runtime, sorted(server['Runtimes'].items())))}")
         if key == "CgroupVersion":
             lines += _security(server.get("SecurityOptions") or ())
     if "Debug" in server:
