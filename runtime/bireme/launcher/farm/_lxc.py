@@ -2,6 +2,9 @@
 
 Values are quoted whole, so that blanks at their ends count; none can hold a line feed. What LXC sets up of ``/dev`` is
 left to it (``lxc.autodev``), all else is said line by line.
+
+Where LXC is not like the others: each environment has ``container=lxc`` in it besides; a terminal is one to read, write
+and resize, but not the session's controlling terminal, so that shells say there is no job control.
 """
 
 from __future__ import annotations
