@@ -23,12 +23,12 @@ from tests.parity._side import PATIENCE, Side
 
 pytestmark = [pytest.mark.root, pytest.mark.system, pytest.mark.timeout(600)]
 
-_VOLUMES = "VC"
-"""The areas that are played under every driver."""
+_EVERYWHERE = "VCWEIR"
+"""The areas that are played under every driver: volumes, concurrency, waiting, exit statuses, inspect, removal."""
 
 PLAYED: Sequence[tuple[str, Scenario]] = [
     *(("native", found) for found in catalogue()),
-    *((driver, found) for found in catalogue() if found.area in _VOLUMES for driver in FARMED),
+    *((driver, found) for found in catalogue() if found.area in _EVERYWHERE for driver in FARMED),
 ]
 """In the order of the tests: the drivers that farm out take turns, as their threads go on beside each other."""
 
