@@ -190,14 +190,8 @@ def _variable(entry: object) -> str:
 
 
 def _environment(below: Iterable[str], value: Environment) -> tuple[str, ...]:
-    merged = {entry.partition("=")[0]: entry for entry in below}
-    for entry in environment(value):
-        name, equals, _ = entry.partition("=")
-        if equals:
-            merged[name] = entry
-        else:
-            merged.pop(name, None)
-    return tuple(merged.values())
+    """A bare name is kept, as Docker shows it; whoever starts a process takes the variable away."""
+    return tuple({entry.partition("=")[0]: entry for entry in (*below, *environment(value))}.values())
 
 
 def _strings(what: str, mapping: Mapping[str, str]) -> Mapping[str, str]:

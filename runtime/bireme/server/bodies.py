@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import sys
+import termios
 from collections.abc import Awaitable, Callable
 
 import h11
@@ -15,6 +18,10 @@ MOST_BODY = 4 << 20
 BODY_SECONDS = 60.0
 """For a body that is read whole."""
 
+HEAD_READ_SECONDS = 1.0
+"""What a client may take to read an answer's head before it gets what follows."""
+
+_LOOK_SECONDS = 0.0005
 _CHUNK = 1 << 16
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -74,12 +81,17 @@ class Body:
 
 
 class RawStream:
-    """A hijacked connection. ``early`` came together with the request."""
+    """A hijacked connection. ``early`` came together with the request.
+
+    The first bytes wait until the client has read the head: what comes along with it ends up in a buffer of its HTTP
+    library, and docker-py, which goes on with the bare socket, would never see it.
+    """
 
     def __init__(self, stream: trio.SocketStream, early: bytes, ended: bool) -> None:
         self._stream = stream
         self._early = early
         self._ended = ended
+        self._begun = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """The client's next bytes; ``b""`` once it has ended its side, or gone."""
@@ -95,4 +107,18 @@ class RawStream:
 
     async def send_all(self, data: bytes) -> None:
         """Raises trio.BrokenResourceError once the client has gone."""
+        if not self._begun:
+            self._begun = True
+            await self._head_read()
         await self._stream.send_all(data)
+
+    async def _head_read(self) -> None:
+        with trio.move_on_after(HEAD_READ_SECONDS):
+            while _unread(self._stream.socket):  # noqa: ASYNC110 - the kernel tells of it only if asked
+                await trio.sleep(_LOOK_SECONDS)
+
+
+def _unread(sock: trio.socket.SocketType) -> int:
+    """Bytes that the other side has not read yet."""
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+

@@ -49,8 +49,8 @@ def keywords(body: CreateBody, name: str) -> CreateOptions:
         found["entrypoint"] = body.entrypoint
     if body.stop_signal:
         found["stop_signal"] = body.stop_signal
-    if host.runtime:
-        found["driver"] = host.runtime
+    if host.runtime or body.runtime:
+        found["driver"] = host.runtime or body.runtime
     return found
 
 
@@ -64,7 +64,11 @@ def _network(body: CreateBody) -> str:
 
 
 def _volumes(body: CreateBody) -> list[str]:
-    return [*body.volumes, *body.host_config.binds, *(_mount_target(mount) for mount in body.host_config.mounts)]
+    host = body.host_config
+    found = [*body.volumes, *host.binds, *(_mount_target(mount) for mount in host.mounts)]
+    if found and host.volume_driver not in ("", "local"):
+        raise Unsupported(f"invalid volume driver {host.volume_driver!r}: this engine knows 'local'")
+    return found
 
 
 def _mount_target(mount: MountPoint) -> str:
@@ -84,15 +88,15 @@ def _mount_target(mount: MountPoint) -> str:
 
 _ENGINE_KNOWS = {
     "Image", "Hostname", "Domainname", "User", "Tty", "OpenStdin", "StdinOnce", "Env", "Cmd", "Volumes", "WorkingDir",
-    "Entrypoint", "Labels", "StopSignal", "StopTimeout", "HostConfig", "NetworkingConfig",
+    "Entrypoint", "Labels", "StopSignal", "StopTimeout", "Runtime", "HostConfig", "NetworkingConfig",
 }  # fmt: skip
 
 
 def _extra(body: CreateBody) -> dict[str, object]:
     document: dict[str, Any] = body.document()
     host = {key: value for key, value in document.pop("HostConfig", {}).items() if key not in _HOST_KNOWN}
-    if not body.host_config.log_config.type:
-        host.pop("LogConfig", None)
+    log = body.host_config.log_config
+    host["LogConfig"] = {"Type": log.type or "json-file", "Config": log.config}
     return {
         "Config": {key: value for key, value in document.items() if key not in _ENGINE_KNOWS},
         "HostConfig": host,

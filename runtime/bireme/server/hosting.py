@@ -17,7 +17,6 @@ REFUSED: Mapping[str, str] = {
     "tmpfs": "tmpfs mounts are not supported: take a volume (-v PATH), or /dev/shm",
     "devices": "devices of the host cannot be handed to a container",
     "device_requests": "devices of the host cannot be handed to a container",
-    "device_cgroup_rules": "device rules are not supported: a container has Docker's default devices",
     "sysctls": "sysctls are not supported",
     "storage_opt": "storage options are not supported",
     "links": "links are not supported: there is no network between containers",
@@ -32,7 +31,6 @@ _MODES: Mapping[str, tuple[str, ...]] = {
     "cgroupns_mode": ("", "private"),
     "cgroup": ("",),
     "isolation": ("", "default"),
-    "volume_driver": ("", "local"),
 }
 """Fields of HostConfig that know only these values."""
 
@@ -53,6 +51,7 @@ _WARNED: Mapping[str, str] = {
     "memory_swap": "The swap limit is ignored",
     "kernel_memory": "The kernel memory limit is ignored",
     "oom_kill_disable": "OomKillDisable is ignored: the kernel's OOM killer stays on",
+    "device_cgroup_rules": "Device rules are ignored: a container has Docker's default devices",
     "cgroup_parent": "CgroupParent is ignored: every container has a cgroup of the engine's own",
     "masked_paths": "MaskedPaths is ignored: the default paths are masked unless the container is privileged",
     "readonly_paths": "ReadonlyPaths is ignored: the default paths are read-only unless the container is privileged",

@@ -16,6 +16,7 @@ import msgspec
 
 from bireme.server.errors import Refusal, message_of, status_of
 from bireme.server.query import Query
+from bireme.server.spelling import spelled
 from bireme_actors import BiremeError, ByteSource, InvalidConfig
 
 JSON = "application/json"
@@ -69,7 +70,7 @@ class Request:
         if data.strip():
             self._check_content_type()
         try:
-            return msgspec.convert(without_nulls(raw), model)
+            return msgspec.convert(spelled(without_nulls(raw), model), model)
         except msgspec.ValidationError as error:
             raise InvalidConfig(f"invalid JSON: {error}") from None
 

@@ -174,6 +174,8 @@ class CreateBody(Model, frozen=True):
     stop_signal: str = ""
     stop_timeout: Int64 | None = None
     shell: list[str] = []
+    runtime: str = ""
+    """Where older clients put it that send no ``HostConfig``."""
     host_config: HostConfig = field(default_factory=HostConfig)
     networking_config: NetworkingConfig = field(default_factory=NetworkingConfig)
 

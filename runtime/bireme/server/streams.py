@@ -22,6 +22,12 @@ def frame(stream: str, data: bytes) -> bytes:
     return bytes((_NUMBERS[stream], 0, 0, 0)) + len(data).to_bytes(4, "big") + data if data else b""
 
 
+def lines(data: bytes) -> list[bytes]:
+    """Each line with its end: in a log each has a frame of its own, which clients hand out one by one."""
+    *whole, rest = data.split(b"\n")
+    return [line + b"\n" for line in whole] + ([rest] if rest else [])
+
+
 class Encoder:
     """Output as one client wants it: framed unless there is a terminal, each line stamped if asked for."""
 

@@ -63,8 +63,8 @@ def test_what_is_said_wins_over_the_image() -> None:
     assert (config.user, config.working_dir, config.stop_signal, config.hostname) == ("0", "/", 9, "box")
 
 
-def test_a_bare_variable_takes_the_images_away() -> None:
-    assert build(env=["A", "C=1"]).env == ("PATH=/bin", "C=1")
+def test_a_bare_variable_takes_the_images_place_for_the_driver_to_take_it_away() -> None:
+    assert build(env=["A", "C=1"]).env == ("PATH=/bin", "A", "C=1")
 
 
 def test_one_text_is_one_word() -> None:

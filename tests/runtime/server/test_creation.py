@@ -115,7 +115,7 @@ def test_named_volumes_and_sources_are_left_to_the_engine_to_refuse() -> None:
         ({"UTSMode": "host"}, "uts mode"),
         ({"CgroupnsMode": "host"}, "cgroupns mode"),
         ({"Isolation": "hyperv"}, "isolation"),
-        ({"VolumeDriver": "nfs"}, "volume driver"),
+        ({"VolumeDriver": "nfs", "Mounts": [{"Type": "volume", "Target": "/d"}]}, "volume driver"),
         ({"LogConfig": {"Type": "syslog"}}, "no log driver named 'syslog'"),
         ({"NetworkMode": "mine"}, "network mine not found"),
         ({"NetworkMode": "container:x"}, "cannot share"),
@@ -232,3 +232,21 @@ def test_no_body_is_a_crash(outer: dict[str, Any], inner: dict[str, Any]) -> Non
     with suppress(BiremeError):
         keywords(found, "")
     warnings(found)
+
+
+def test_what_says_nothing_without_volumes_is_let_pass() -> None:
+    found = keywords(host(VolumeDriver="nfs"), "")
+    assert found["extra"]["HostConfig"] == {
+        "VolumeDriver": "nfs",
+        "LogConfig": {"Type": "json-file", "Config": {}},
+    }
+
+
+def test_a_log_without_a_driver_is_of_the_default_one() -> None:
+    found = keywords(host(LogConfig={"Type": "", "Config": {"max-file": "100"}}), "")
+    assert found["extra"]["HostConfig"] == {"LogConfig": {"Type": "json-file", "Config": {"max-file": "100"}}}
+
+
+def test_a_runtime_beside_the_host_configuration_counts_as_docker_py_sends_it() -> None:
+    assert keywords(body(Runtime="runc"), "")["driver"] == "runc"
+    assert keywords(body(Runtime="runc", HostConfig={"Runtime": "crun"}), "")["driver"] == "crun"

@@ -10,6 +10,7 @@ import tarfile
 
 import pytest
 
+from bireme.server.streams import frame
 from tests.runtime.server.served import Engine, frames
 
 pytestmark = pytest.mark.root
@@ -106,6 +107,49 @@ def test_exec_over_the_wire(engine: Engine) -> None:
     assert engine.ask("POST", f"/exec/{answer['Id']}/start", {})[0] == 409
     assert engine.ask("GET", "/exec/nosuch/json")[0] == 404
     engine.ask("DELETE", f"/containers/{container}?force=1")
+
+
+def test_frames_are_for_who_starts_without_a_terminal_also_of_a_process_that_has_one(engine: Engine) -> None:
+    container = create(engine, ["sleep", "1000"])
+    engine.ask("POST", f"/containers/{container}/start")
+    made = {"AttachStdout": True, "Tty": True, "Cmd": ["printf", "x"]}
+    head = ("Connection: Upgrade", "Upgrade: tcp", "Content-Type: application/json")
+    for start, expected in ((b"{}", frame("stdout", b"x")), (b'{"Tty": true}', b"x")):
+        answer = engine.ask("POST", f"/containers/{container}/exec", made)[1]
+        streams, _ = post(engine, f"/exec/{answer['Id']}/start", *head, body=start)
+        assert rest(streams) == expected
+    engine.ask("DELETE", f"/containers/{container}?force=1")
+
+
+def test_what_was_killed_has_ended_when_the_answer_comes(engine: Engine) -> None:
+    for _ in range(10):
+        container = create(engine, ["sleep", "1000"])
+        engine.ask("POST", f"/containers/{container}/start")
+        assert engine.ask("POST", f"/containers/{container}/kill") == (204, b"")
+        assert engine.ask("DELETE", f"/containers/{container}") == (204, b"")
+
+
+def test_each_line_of_a_log_is_a_frame_of_its_own(engine: Engine) -> None:
+    container = create(engine, ["printf", "one\\ntwo\\n\\rthree"])
+    engine.ask("POST", f"/containers/{container}/start")
+    engine.ask("POST", f"/containers/{container}/wait")
+    log = engine.ask("GET", f"/containers/{container}/logs?stdout=1")[1]
+    assert frames(log) == [(1, b"one\n"), (1, b"two\n"), (1, b"\rthree")]
+    engine.ask("DELETE", f"/containers/{container}")
+
+
+def test_nothing_comes_along_with_the_head_of_a_stream(engine: Engine) -> None:
+    """A client whose HTTP library reads the head through a buffer goes on with the bare socket."""
+    container = create(engine, ["echo", "out"])
+    engine.ask("POST", f"/containers/{container}/start")
+    engine.ask("POST", f"/containers/{container}/wait")
+    for _ in range(20):
+        sock = engine.connect()
+        sock.sendall(f"POST /containers/{container}/attach?stdout=1&logs=1 HTTP/1.1\r\nHost: d\r\n\r\n".encode())
+        head = sock.recv(1 << 16)
+        assert head.endswith(b"\r\n\r\n")
+        assert frames(rest(sock)) == [(1, b"out\n")]
+    engine.ask("DELETE", f"/containers/{container}")
 
 
 def test_compressed_archives_go_in(engine: Engine) -> None:

@@ -67,23 +67,23 @@ async def start(context: Context, request: Request) -> Answer:
         return Response(200)
 
     async def run(raw: Raw) -> None:
-        await _run_attached(execution, raw, context.exec_keys.get(execution, DEFAULT_KEYS))
+        await _run_attached(execution, raw, context.exec_keys.get(execution, DEFAULT_KEYS), framed=not body.tty)
 
-    return Hijacked(run, content_type(tty=execution.spec.tty, version=request.version))
+    return Hijacked(run, content_type(tty=body.tty, version=request.version))
 
 
-async def _run_attached(execution: Exec, raw: Raw, keys: bytes) -> None:
-    tty = execution.spec.tty
+async def _run_attached(execution: Exec, raw: Raw, keys: bytes, *, framed: bool) -> None:
+    """``framed``: whether the client takes frames, which it says at the start, terminal or not."""
     try:
         await execution.start()
     except BiremeError as error:
         text = message_of(error).encode() + b"\r\n"
-        await raw.send_all(text if tty else frame("stderr", text))
+        await raw.send_all(frame("stderr", text) if framed else text)
         return
-    watch = KeyWatch(keys) if tty else None
+    watch = KeyWatch(keys) if execution.spec.tty else None
     async with aclosing(execution.output()) as entries, _ending_input(execution):
         open_stdin = execution if execution.spec.open_stdin else None
-        ended = await join(raw, entries, Encoder(tty=tty), open_stdin, watch)
+        ended = await join(raw, entries, Encoder(tty=not framed), open_stdin, watch)
     if ended:
         await execution.wait()  # who asks for the exit code after the end of the output finds it
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import trio
 
@@ -10,6 +11,9 @@ from bireme.server.context import Context, Handler
 from bireme.server.messages import NO_CONTENT, Answer, Request, json_bytes, streamed
 from bireme.server.routing import Route
 from bireme_actors import BiremeError, Conflict, InvalidConfig, Status, WaitCondition, Watch
+
+KILL_SECONDS = 10.0
+"""What a killed container may take to end before the client hears that the signal was sent; a frozen one never ends."""
 
 
 async def start(context: Context, request: Request) -> Answer:
@@ -41,9 +45,14 @@ def _stop_options(request: Request) -> tuple[float | None, str | None]:
 
 
 async def kill(context: Context, request: Request) -> Answer:
-    """``POST /containers/{id}/kill``."""
+    """``POST /containers/{id}/kill``: answered, for SIGKILL, at the exit, since clients go on to remove it."""
     container = context.runtime.get(request["id"])
-    await container.kill(request.query.text("signal") or "KILL")
+    ended = container.watch(WaitCondition.NEXT_EXIT)
+    signal = request.query.text("signal") or "KILL"
+    await container.kill(signal)
+    if signal.upper().removeprefix("SIG") in ("KILL", "9"):
+        with trio.move_on_after(KILL_SECONDS), suppress(BiremeError):
+            await ended.wait()
     return NO_CONTENT
 
 

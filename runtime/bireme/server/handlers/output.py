@@ -13,7 +13,7 @@ from bireme.server.joining import join
 from bireme.server.messages import Answer, Hijacked, Raw, Request, Streamed
 from bireme.server.query import Query
 from bireme.server.routing import Route
-from bireme.server.streams import Encoder, KeyWatch, content_type, parse_keys
+from bireme.server.streams import Encoder, KeyWatch, content_type, lines, parse_keys
 from bireme.server.times import parse_moment
 from bireme_actors import Conflict, InvalidConfig, Status
 
@@ -83,7 +83,7 @@ async def _open_log(container: Container, query: Query) -> AsyncIterator[AsyncIt
     async def pieces() -> AsyncGenerator[bytes]:
         async with aclosing(entries) as reading:
             async for entry in reading:
-                yield encoder.encode(entry.stream, entry.time, entry.data)
+                yield b"".join(encoder.encode(entry.stream, entry.time, line) for line in lines(entry.data))
 
     async with aclosing(pieces()) as encoded:
         yield encoded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bireme.server.context import Context, Handler
-from bireme.server.errors import out_of_scope
+from bireme.server.errors import Refusal, out_of_scope
 from bireme.server.messages import Answer, Request, as_json
 from bireme.server.routing import Route
 
@@ -40,8 +40,14 @@ async def prune_build_cache(context: Context, request: Request) -> Answer:
     return as_json({"CachesDeleted": None, "SpaceReclaimed": 0})
 
 
+async def leave_swarm(context: Context, request: Request) -> Answer:
+    """``POST /swarm/leave``: in Docker's words, at which clients that clean up go on."""
+    raise Refusal(503, "This node is not part of a swarm")
+
+
 ROUTES: tuple[Route[Handler], ...] = (
     Route("POST", "/build/prune", prune_build_cache),
+    Route("POST", "/swarm/leave", leave_swarm),
     *(
         Route(method, f"/{part}{rest}", _refusal(sentence))
         for part, sentence in _PARTS.items()
