@@ -1,4 +1,4 @@
-"""The system calls that Python's standard library lacks: the only module that touches ``ctypes``.
+"""The system calls that Python's standard library lacks: with ``_calls`` the only module that touches ``ctypes``.
 
 Each raises OSError with the call's errno. The library is loaded as ``PyDLL``: a call keeps the interpreter lock, so
 that ``clone3`` copies a process whose lock is held by the very thread that goes on in the child. Only ``syncfs``,
@@ -12,6 +12,10 @@ import errno
 import os
 import struct
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _libc = ctypes.PyDLL(None, use_errno=True)
 _waiting = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -23,6 +27,7 @@ _GENERIC = dict(zip(_NAMES, (41, 277, 280, 91, 90, 276, 134), strict=True))
 _X86_64 = dict(zip(_NAMES, (155, 317, 321, 126, 125, 316, 13), strict=True))
 _NUMBERS = _X86_64 if os.uname().machine == "x86_64" else _GENERIC
 _OPEN_TREE, _MOVE_MOUNT, _CLONE3, _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 428, 429, 435, 436, 437, 442
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
@@ -47,7 +52,7 @@ RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x8, 0x10
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-CLONE_PIDFD, CLONE_PARENT = 0x1000, 0x8000
+CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_PARENT = 0x100, 0x4000, 0x1000, 0x8000
 CLONE_INTO_CGROUP = 0x200000000
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME = 1, 4, 8, 15
@@ -58,7 +63,10 @@ PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
 CLOSE_RANGE_CLOEXEC = 4
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 
-_SECCOMP_SET_MODE_FILTER = 1
+_CLOEXEC, _SET_FLAG, _SET_STRING, _CREATE = 1, 0, 1, 6
+"""Of the calls that make a mount step by step: FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC, and what fsconfig(2) is to do."""
+
+SECCOMP_SET_MODE_FILTER = 1
 _CAPABILITY_VERSION_3 = 0x20080522
 _BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
 
@@ -117,6 +125,22 @@ def mount_setattr(
     _check(_syscall(_MOUNT_SETATTR, _long(mount_fd), b"", _long(flags), attributes, _long(32)))
 
 
+def detached_mount(kind: str, options: Sequence[tuple[str, str | None]], attributes: int = 0) -> int:
+    """fsopen(2), fsconfig(2), fsmount(2): a descriptor of a new mount that is nowhere in the tree yet.
+
+    ``options``: each with its value of at most 255 bytes, or None for one that has none.
+    """
+    context = _check(_syscall(_FSOPEN, os.fsencode(kind), _long(_CLOEXEC)), kind)
+    try:
+        for name, value in options:
+            how = _SET_FLAG if value is None else _SET_STRING
+            _check(_syscall(_FSCONFIG, _long(context), _long(how), os.fsencode(name), _encoded(value), _long(0)), name)
+        _check(_syscall(_FSCONFIG, _long(context), _long(_CREATE), None, None, _long(0)), kind)
+        return _check(_syscall(_FSMOUNT, _long(context), _long(_CLOEXEC), _long(attributes)), kind)
+    finally:
+        os.close(context)
+
+
 def openat2(directory: int, path: str, flags: int, *, resolve: int, mode: int = 0) -> int:
     """openat2(2) (Linux 5.6), close-on-exec. With RESOLVE_IN_ROOT, EAGAIN (a rename raced) is tried again."""
     how = ctypes.create_string_buffer(struct.pack("=3Q", flags | os.O_CLOEXEC, mode, resolve), 24)
@@ -134,13 +158,18 @@ def clone3(flags: int, *, cgroup: int | None = None) -> tuple[int, int]:
 
     Only for a process with one thread. The child shares no memory; of Python's fork hooks none runs.
     """
+    arguments, pidfd = clone_arguments(flags, cgroup)
+    pid = _check(_syscall(_CLONE3, arguments, _long(len(arguments))))
+    return pid, pidfd.value if pid else -1
+
+
+def clone_arguments(flags: int, cgroup: int | None) -> tuple[ctypes.Array[ctypes.c_char], ctypes.c_int]:
+    """``struct clone_args`` of clone3(2), and where the kernel puts the pidfd."""
     pidfd = ctypes.c_int(-1)
     exit_signal = 0 if flags & CLONE_PARENT else 17
     flags |= CLONE_PIDFD | (CLONE_INTO_CGROUP if cgroup is not None else 0)
     fields = (flags, ctypes.addressof(pidfd), 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup or 0)
-    arguments = ctypes.create_string_buffer(struct.pack("=11Q", *fields), 88)
-    pid = _check(_syscall(_CLONE3, arguments, _long(88)))
-    return pid, pidfd.value if pid else -1
+    return ctypes.create_string_buffer(struct.pack("=11Q", *fields), 88), pidfd
 
 
 def setns(fd: int, kinds: int) -> None:
@@ -181,17 +210,22 @@ def capget() -> tuple[int, int, int]:
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set this process's capabilities, as bit masks."""
-    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), 8)
+    header, data = capability_words(effective, permitted, inheritable)
+    _check(_syscall(_NUMBERS["capset"], ctypes.create_string_buffer(header, 8), ctypes.create_string_buffer(data, 24)))
+
+
+def capability_words(effective: int, permitted: int, inheritable: int) -> tuple[bytes, bytes]:
+    """What capset(2) takes: the header and the data."""
     masks = (effective, permitted, inheritable)
     words = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in masks]
-    _check(_syscall(_NUMBERS["capset"], header, ctypes.create_string_buffer(struct.pack("=6I", *words), 24)))
+    return struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), struct.pack("=6I", *words)
 
 
 def seccomp_filter(program: bytes) -> None:
     """Install a classic BPF program (``struct sock_filter`` after ``struct sock_filter``) as seccomp filter."""
     code = ctypes.create_string_buffer(program, len(program))
     fprog = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)), 16)
-    _check(_syscall(_NUMBERS["seccomp"], _long(_SECCOMP_SET_MODE_FILTER), _long(0), fprog))
+    _check(_syscall(_NUMBERS["seccomp"], _long(SECCOMP_SET_MODE_FILTER), _long(0), fprog))
 
 
 def close_range(first: int, last: int = 0x7FFFFFFF, *, cloexec: bool = False) -> None:

@@ -107,7 +107,7 @@ def _read_only_interpreter() -> int:
 def _serve(settings: Settings, engine: socket.socket) -> None:
     sys_.prctl(sys_.PR_SET_DUMPABLE, 0)
     sys_.set_name("bireme-launcher")
-    from bireme.launcher import _cgroups, _hierarchies, sandbox
+    from bireme.launcher import _cgroups, _hierarchies, _plain, sandbox
     from bireme.launcher._server import Server
 
     os.setsid()
@@ -130,7 +130,8 @@ def _serve(settings: Settings, engine: socket.socket) -> None:
         "kernel": os.uname().release,
     }
     listener = _listen(settings["socket"]) if settings["socket"] else None
-    server = Server(facts, host, cgroups, proc)
+    setup = None if settings.get("stepwise") else _plain.open_setup(host, proc)
+    server = Server(facts, host, cgroups, proc, setup)
     gc.collect()
     gc.freeze()
     gc.disable()

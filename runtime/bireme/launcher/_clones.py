@@ -77,6 +77,37 @@ class Clones:
         record.tty = process["tty"]
         return record
 
+    def take_in(
+        self,
+        request_id: int,
+        container: str,
+        process: ProcessRequest,
+        make: Callable[[tuple[int, int, int]], tuple[int, int]],
+    ) -> Record:
+        """A new process that ``make`` has executed when it returns; it is given the process's ends of the streams."""
+        pipes = Pipes(process)
+        try:
+            stdin, stdout, stderr = pipes.inner
+            pid, pidfd = make((stdin, stdout, stderr))
+        except BaseException:
+            close_all(pipes.outer)
+            raise
+        finally:
+            pipes.close_inner()
+        record = self._note_birth(request_id, container, pid, pidfd)
+        record.streams = pipes.outer
+        record.ready = record.plain = True
+        self._watch(record)
+        return record
+
+    def _note_birth(self, request_id: int, container: str, pid: int, pidfd: int) -> Record:
+        self._last_number += 1
+        return Record(self._last_number, request_id, container, pid, pidfd)
+
+    def _watch(self, record: Record) -> None:
+        self.records[record.number] = record
+        self._loop.watch(record.pidfd, lambda: self._exited(record))
+
     def clone(
         self, request_id: int, container: str, flags: int, cgroup: int | None
     ) -> tuple[Record, socket.socket | None]:
@@ -88,16 +119,14 @@ class Clones:
             ours.close()
             theirs.close()
             raise
-        self._last_number += 1
-        record = Record(self._last_number, request_id, container, pid, pidfd)
+        record = self._note_birth(request_id, container, pid, pidfd)
         if pid == 0:
             return record, theirs
         theirs.close()
         ours.setblocking(False)
         record.status = ours
-        self.records[record.number] = record
         self._loop.watch(ours.fileno(), lambda: self._hear(record))
-        self._loop.watch(pidfd, lambda: self._exited(record))
+        self._watch(record)
         return record, None
 
     def _hear(self, record: Record) -> None:
@@ -110,7 +139,7 @@ class Clones:
             except _protocol.Disconnected:
                 self._hang_up(record)
                 if record.ready and record.failure is None and not record.helper:
-                    self._started(record)
+                    self.started(record)
                 return
             self._note(record, message, descriptors)
 
@@ -133,11 +162,14 @@ class Clones:
         for fd in descriptors:
             os.close(fd)
 
-    def _started(self, record: Record) -> None:
+    def started(self, record: Record) -> None:
+        """Answer: it has been executed."""
         record.started = time.time_ns()
         record.host_pid = self._find_host_pid(record.pidfd)
         names = [name for name in STREAMS if name in record.streams]
         facts = {"process": record.number, "pid": record.host_pid, "started": record.started, "streams": names}
+        if record.plain:
+            facts["plain"] = True
         self._voice.answer(record.request_id, facts, [record.streams[name] for name in names])
         record.request_id = 0
         if not self.keeps_streams or record.group is None:
@@ -178,7 +210,7 @@ class Clones:
         if record.doomed:
             self.send_signal(record, signal.SIGKILL)
         else:
-            self._started(record)
+            self.started(record)
 
     def _reap_strangers(self) -> None:
         """What falls to us, process 1, of a helper that was killed: nobody else will."""

@@ -24,6 +24,8 @@ class Launched:
         """In the host's numbering."""
         self.started = started
         """Nanoseconds since the epoch."""
+        self.plain = False
+        """Whether it was set up the fast way (``_plain``); not told of what ran before."""
         opened = {name: trio.lowlevel.FdStream(fd) for name, fd in streams.items()}
         self.stdin = opened.get("stdin")
         self.stdout = opened.get("stdout")

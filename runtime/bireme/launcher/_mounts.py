@@ -31,14 +31,18 @@ _RO, _NOSUID, _NODEV, _NOEXEC = sys_.MS_RDONLY, sys_.MS_NOSUID, sys_.MS_NODEV, s
 _STRICT = _NOSUID | _NODEV | _NOEXEC
 _SILENT = sys_.MS_SILENT
 
-_DEVICES = (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9))
-_LINKS = (
+DEVICES = (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9))
+LINKS = (
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
     ("/proc/self/fd/1", "/dev/stdout"),
     ("/proc/self/fd/2", "/dev/stderr"),
     ("pts/ptmx", "/dev/ptmx"),
 )
+DEV_OPTIONS = "mode=755,size=65536k"
+PTS_OPTIONS = "newinstance,ptmxmode=0666,mode=0620,gid=5"
+MASK_OPTIONS = "size=0k,nr_inodes=2"
+"""Of the file system that hides a directory: nothing can ever be in it."""
 MASKED_DIRECTORIES = ("/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/devices/virtual/powercap", "/sys/firmware")
 MASKED_FILES = (
     "/proc/interrupts",
@@ -81,13 +85,14 @@ def _hold_one(mount: MountRequest, *, nodev: bool) -> int:
     return fd
 
 
-def overlay_options(root: RootRequest) -> str:
+def overlay_options(root: RootRequest) -> list[tuple[str, str | None]]:
     """The options of an overlay mount; layers relative to their own directory, so that many fit into one page."""
-    layers = [*root["layers"]]
-    if not root["upper"]:
-        return "lowerdir=" + ":".join(reversed(layers))
-    options = f"lowerdir={':'.join(reversed(layers))},upperdir={root['upper']},workdir={root['work']},index=off"
-    return options + ",volatile" if root["volatile"] else options
+    options: list[tuple[str, str | None]] = [("lowerdir", ":".join(reversed(root["layers"])))]
+    if root["upper"]:
+        options += (("upperdir", root["upper"]), ("workdir", root["work"]), ("index", "off"))
+        if root["volatile"]:
+            options.append(("volatile", None))
+    return options
 
 
 def enter_root(root: RootRequest, place: str, *, nodev: bool) -> None:
@@ -105,8 +110,7 @@ def enter_root(root: RootRequest, place: str, *, nodev: bool) -> None:
 def mount_root(root: RootRequest, place: str, *, nodev: bool) -> None:
     """Mount the root file system at ``place``. The working directory is ROOT before, that of the layers after."""
     os.chdir(root["layers_directory"])
-    if root["volatile"]:
-        _forget_volatile(root["work"])
+    forget_volatile(root)
     if root["upper"] or len(root["layers"]) > 1:
         _mount_overlay(root, place, (_NODEV if nodev else 0) | (0 if root["upper"] else _RO))
     else:
@@ -114,7 +118,7 @@ def mount_root(root: RootRequest, place: str, *, nodev: bool) -> None:
 
 
 def _mount_overlay(root: RootRequest, place: str, flags: int) -> None:
-    options = overlay_options(root)
+    options = ",".join(name if value is None else f"{name}={value}" for name, value in overlay_options(root))
     if len(options) > 4000:
         raise Failure(INVALID, f"the image has too many layers ({len(root['layers'])}) for one overlay mount")
     sys_.mount("overlay", place, "overlay", flags | _SILENT, options)
@@ -130,12 +134,13 @@ def _mount_layer(layer: str, place: str) -> None:
     os.close(tree)
 
 
-def _forget_volatile(work: str) -> None:
-    """Remove the mark of an earlier volatile mount, which would forbid the next one."""
-    mark = f"{work}/work/incompat/volatile"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{mark}/dirty")
-        os.rmdir(mark)
+def forget_volatile(root: RootRequest) -> None:
+    """Remove the mark of an earlier volatile mount, which would forbid the next one. In the layers' directory."""
+    if root["volatile"]:
+        mark = f"{root['work']}/work/incompat/volatile"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{mark}/dirty")
+            os.rmdir(mark)
 
 
 def mount_kernel_file_systems(shm_size: int, *, privileged: bool, taken: frozenset[str] = frozenset()) -> None:
@@ -148,18 +153,26 @@ def mount_kernel_file_systems(shm_size: int, *, privileged: bool, taken: frozens
     need_directory("/sys")
     mount = sys_.mount
     mount("proc", "/proc", "proc", _STRICT | _SILENT)
-    mount("tmpfs", "/dev", "tmpfs", _NOSUID | sys_.MS_STRICTATIME | _SILENT, "mode=755,size=65536k")
+    mount("tmpfs", "/dev", "tmpfs", _NOSUID | sys_.MS_STRICTATIME | _SILENT, DEV_OPTIONS)
     _fill_dev(shm_size, taken)
     read_only = 0 if privileged else _RO
     mount("sysfs", "/sys", "sysfs", _STRICT | read_only | _SILENT)
 
 
-def need_directory(path: str) -> None:
-    """A plain directory of the image; made if missing. A link there would redirect the kernel's own file systems."""
+def shm_options(size: int) -> str:
+    """Of ``/dev/shm``; ``size`` in bytes."""
+    return f"mode=1777,size={size}"
+
+
+def need_directory(path: str, root: int | None = None) -> None:
+    """A plain directory of the image; made if missing. A link there would redirect the kernel's own file systems.
+
+    ``root``: what the path is relative to, rather than the working directory.
+    """
     try:
-        mode = os.lstat(path).st_mode
+        mode = os.stat(path, dir_fd=root, follow_symlinks=False).st_mode
     except FileNotFoundError:
-        os.mkdir(path, 0o755)
+        os.mkdir(path, 0o755, dir_fd=root)
         return
     if not stat.S_ISDIR(mode):
         name = os.path.basename(path)
@@ -167,17 +180,16 @@ def need_directory(path: str) -> None:
 
 
 def _fill_dev(shm_size: int, taken: frozenset[str]) -> None:
-    for name, minor in _DEVICES:
+    for name, minor in DEVICES:
         os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(1, minor))
     os.mknod("/dev/tty", stat.S_IFCHR | 0o666, os.makedev(5, 0))
-    for target, name in _LINKS:
+    for target, name in LINKS:
         os.symlink(target, name)
     for name in ("pts", "shm", "mqueue"):
         os.mkdir(f"/dev/{name}", 0o755)
-    options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
-    sys_.mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC | _SILENT, options)
+    sys_.mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC | _SILENT, PTS_OPTIONS)
     if "/dev/shm" not in taken:
-        sys_.mount("shm", "/dev/shm", "tmpfs", _STRICT | _SILENT, f"mode=1777,size={shm_size}")
+        sys_.mount("shm", "/dev/shm", "tmpfs", _STRICT | _SILENT, shm_options(shm_size))
     if "/dev/mqueue" not in taken:
         sys_.mount("mqueue", "/dev/mqueue", "mqueue", _STRICT | _SILENT)
 
@@ -194,7 +206,7 @@ def mask(directories: Sequence[str], files: Sequence[str], read_only: Sequence[s
         if first:
             sys_.mount(first, path, None, sys_.MS_BIND)
         else:
-            sys_.mount("tmpfs", path, "tmpfs", _RO | _STRICT | _SILENT, "size=0k,nr_inodes=2")
+            sys_.mount("tmpfs", path, "tmpfs", _RO | _STRICT | _SILENT, MASK_OPTIONS)
             first = path
     _check_null()
     for path in files:

@@ -61,6 +61,7 @@ class Record:
         "number",
         "pid",
         "pidfd",
+        "plain",
         "ready",
         "request_id",
         "result",
@@ -88,6 +89,8 @@ class Record:
         self.status: socket.socket | None = None
         """Where the child says how far it got; None once it has hung up."""
         self.ready = False
+        self.plain = False
+        """Whether it was set up as a list of system calls."""
         self.failure: dict[str, str] | None = None
         self.result: dict[str, object] | None = None
         self.started = 0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bireme.launcher.requests import ProcessRequest
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_LAST_CAPABILITY = 40
+LAST_CAPABILITY = 40
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -142,7 +142,7 @@ def _check_inside() -> None:
 
 def _drop(capabilities: int, identity: _identity.Identity) -> None:
     prctl = sys_.prctl
-    for number in range(_LAST_CAPABILITY + 1):
+    for number in range(LAST_CAPABILITY + 1):
         if not capabilities >> number & 1 and prctl(sys_.PR_CAPBSET_READ, number):
             prctl(sys_.PR_CAPBSET_DROP, number)
     os.setgroups(identity.groups)

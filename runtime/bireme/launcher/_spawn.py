@@ -80,12 +80,12 @@ class Connection:
         await trio.to_thread.run_sync(_run_sweep, self._settings)
 
 
-def settings_for(root: str, run_dir: str, *, detached: bool) -> Settings:
+def settings_for(root: str, run_dir: str, *, detached: bool, stepwise: bool) -> Settings:
     """What a launcher of this ROOT is told."""
     real = os.path.realpath(root)
     name = "bireme-" + hashlib.sha256(os.fsencode(real)).hexdigest()[:16]
     path = os.path.join(os.path.realpath(run_dir), "launcher.sock") if detached else ""
-    return {"root": real, "cgroup": name, "socket": path, "source": _SOURCE}
+    return {"root": real, "cgroup": name, "socket": path, "source": _SOURCE, "stepwise": stepwise}
 
 
 async def connect(settings: Settings) -> Connection | None:

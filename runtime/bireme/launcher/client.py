@@ -346,6 +346,7 @@ class Launcher:
         streams = dict(zip(names, descriptors, strict=True))
         descriptors.clear()
         launched = Launched(facts["process"], facts["pid"], facts["started"], streams)
+        launched.plain = facts.get("plain", False)
         self._processes[launched.process] = container, launched
         return launched
 
@@ -414,14 +415,17 @@ def _shield(seconds: float) -> trio.CancelScope:
 
 
 @asynccontextmanager
-async def open_launcher(root: str, run_dir: str, *, detached: bool) -> AsyncIterator[Launcher]:
+async def open_launcher(
+    root: str, run_dir: str, *, detached: bool, stepwise: bool = False
+) -> AsyncIterator[Launcher]:
     """The launcher of a ROOT for the length of the block.
 
     Embedded, it is started, and on leaving it ends with all its containers, within a bounded time. ``detached``: one
     that listens in ``run_dir`` is used, else started; on leaving it goes on for as long as it has something to do.
+    ``stepwise``: every container is set up in a process of its own, the slow way that only unusual ones need.
     What the block raises leaves unwrapped. Raises MissingRequirement, Conflict, DriverError.
     """
-    settings = _spawn.settings_for(root, run_dir, detached=detached)
+    settings = _spawn.settings_for(root, run_dir, detached=detached, stepwise=stepwise)
     connection = await _spawn.connect(settings) if detached else None
     if connection is None:
         connection = await _spawn.spawn(settings)

@@ -155,6 +155,8 @@ class Settings(TypedDict):
     """Where to listen, for a launcher that outlives its engine; "" for one that ends with it."""
     source: str
     """The source root the launcher's modules are imported from."""
+    stepwise: NotRequired[bool]
+    """Whether every container is to be set up step by step, also where a list of system calls would do."""
     patience: NotRequired[float]
     """Seconds to wait for a launcher of the same ROOT that is ending."""
 
@@ -184,6 +186,8 @@ class ProcessFacts(TypedDict):
     """The launcher's number for it."""
     pid: int
     started: int
+    plain: bool
+    """Whether it was set up as a list of system calls."""
 
 
 class ExitFacts(TypedDict):

@@ -28,8 +28,10 @@ READY, TERMINAL, ADOPT = "ready", "terminal", "adopt"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 """Errors of the disk rather than of the kernel."""
 INIT_PATH = "/sbin/docker-init"
-_SIOCSIFFLAGS = 0x8914
-_IFF_UP_RUNNING = 0x41
+LOOPBACK_SOCKET = (socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0)
+SIOCSIFFLAGS = 0x8914
+LOOPBACK_UP = struct.pack("16sh22x", b"lo", 0x41)
+"""``struct ifreq`` with IFF_UP and IFF_RUNNING."""
 
 
 class Host:
@@ -117,7 +119,7 @@ def _start(request: StartRequest, child: Child, host: Host) -> NoReturn:
     volumes = _mounts.hold(root["mounts"], nodev=nodev)
     files = _mounts.hold(root["files"], nodev=nodev)
     if request["init"]:
-        files.append(_hold_init(request["init"]))
+        files.append(_mounts.Held(open_init(request["init"]), INIT_PATH))
     _mounts.enter_root(root, host.mount_place, nodev=nodev)
     taken = frozenset(mount["target"] for mount in root["mounts"])
     _mounts.mount_kernel_file_systems(request["shm_size"], privileged=request["privileged"], taken=taken)
@@ -154,11 +156,12 @@ def check_init(path: str) -> None:
         raise Failure(MISSING, f"--init needs {path}, which is missing: install the Debian package tini")
 
 
-def _hold_init(path: str) -> _mounts.Held:
+def open_init(path: str) -> int:
+    """The init program as a detached mount."""
     check_init(path)
     tree = sys_.open_tree(path)
     sys_.mount_setattr(tree, attr_set=sys_.MOUNT_ATTR_RDONLY)
-    return _mounts.Held(tree, INIT_PATH)
+    return tree
 
 
 def _network(request: StartRequest) -> None:
@@ -169,8 +172,8 @@ def _network(request: StartRequest) -> None:
 
 def bring_up_loopback() -> None:
     """Of the network namespace this process is in."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP_RUNNING))
+    with socket.socket(*LOOPBACK_SOCKET) as sock:
+        fcntl.ioctl(sock, SIOCSIFFLAGS, LOOPBACK_UP)
 
 
 def _stdio(process: ProcessRequest, child: Child, *, console: bool) -> tuple[int, int, int]:

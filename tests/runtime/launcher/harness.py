@@ -233,10 +233,10 @@ async def read_until(stream: trio.lowlevel.FdStream | None, wanted: bytes) -> by
 
 
 @asynccontextmanager
-async def open_bench(root: Path, *, detached: bool = False) -> AsyncIterator[Bench]:
+async def open_bench(root: Path, *, detached: bool = False, stepwise: bool = False) -> AsyncIterator[Bench]:
     """A launcher on ``root``, which is given the image it needs."""
     root = prepare(root)
-    async with open_launcher(str(root), str(root / "run"), detached=detached) as launcher:
+    async with open_launcher(str(root), str(root / "run"), detached=detached, stepwise=stepwise) as launcher:
         yield Bench(root, launcher)
 
 

@@ -129,7 +129,7 @@ async def test_a_launcher_of_another_root_is_left_alone(tmp_path: Path) -> None:
 async def test_two_launchers_never_share_a_root(tmp_path: Path) -> None:
     """Even if the first cannot be reached any more because its socket's file is gone."""
     async with open_bench(tmp_path / "root", detached=True) as bench:
-        settings = _spawn.settings_for(str(bench.root), str(bench.root / "run"), detached=True)
+        settings = _spawn.settings_for(str(bench.root), str(bench.root / "run"), detached=True, stepwise=False)
         settings["patience"] = 0.05
         with pytest.raises(Conflict, match="another launcher still runs containers of"):
             await _spawn.spawn(settings)

@@ -18,6 +18,12 @@ from tests.runtime.launcher.harness import PATIENCE, Bench, communicate, read_un
 
 pytestmark = pytest.mark.root
 
+
+@pytest.fixture(params=[False, True], ids=["plain", "stepwise"])
+def stepwise(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 SLOW_SEARCH = "PATH=" + ":".join(["/x"] * 20_000)
 """A command that is looked for in so many places leaves its process as it is, before ``execve``, for a while."""
 

@@ -21,6 +21,12 @@ from tests.runtime.launcher.harness import (
 
 pytestmark = pytest.mark.root
 
+
+@pytest.fixture(params=[False, True], ids=["plain", "stepwise"])
+def stepwise(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 NAMESPACES = ("pid", "mnt", "net", "ipc", "uts", "cgroup")
 NET_ADMIN = 12
 TINI = "/usr/bin/tini-static"

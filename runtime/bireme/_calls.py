@@ -1,0 +1,216 @@
+"""System calls as data: a list of them that a new process makes, one after the other, with no interpreter in it.
+
+Theory of operation. To fork an interpreter that then makes a container costs more than the container: its page tables
+are copied, and each page that it touches, because it counts references there, is copied too, in the child and again in
+the parent. So what a plain container needs is laid out in memory first, as ``Calls``, and ``run`` has a new process do
+it the way vfork(2) does: it shares the memory of its parent (CLONE_VM), which sleeps (CLONE_VFORK) until the child has
+executed something else or ended. Nothing is copied. The child runs forty instructions, ``_CODE``: they load the
+arguments of the next call, make it, note its result, and go on.
+
+Rules. The child touches no stack and no library; of the memory it writes the results alone. A result can be an
+argument of a later call, of one. The first call that fails without leave ends the child. The list ends with execve(2):
+if none of them succeeds, the child ends as well. The parent reads from the results how far it came.
+
+``_CODE`` is for x86-64; elsewhere, and where memory cannot be made executable, ``available`` says no.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import struct
+
+from bireme import _syscalls as sys_
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NAMES = (
+    "write", "socket", "ioctl", "execve", "chdir", "fchdir", "fchown", "umask", "setsid", "setgroups", "setresuid",
+    "setresgid", "capset", "pivot_root", "prctl", "mount", "umount2", "sethostname", "exit_group", "openat", "mkdirat",
+    "mknodat", "symlinkat", "unshare", "dup3", "prlimit64", "seccomp", "move_mount", "close_range", "openat2",
+    "mount_setattr",
+)  # fmt: skip
+_NUMBERS = (
+    1, 41, 16, 59, 80, 81, 93, 95, 112, 116, 117, 119, 126, 155, 157, 165, 166, 170, 231, 257, 258, 259, 266, 272, 292,
+    302, 317, 429, 436, 437, 442,
+)  # fmt: skip
+NUMBERS = dict(zip(_NAMES, _NUMBERS, strict=True))
+"""Of x86-64."""
+
+_WORDS = 10
+"""Of eight bytes, a call: number, six arguments, result, where else that goes (an offset), whether it may fail."""
+_RESULT, _ALSO, _MAY_FAIL = 7, 8, 9
+_PENDING = 1 << 62
+"""In place of the result of a call that has not returned."""
+_MOST = 512
+"""Calls."""
+
+_CODE = bytes.fromhex(
+    "53"  # push rbx
+    "4889d3"  # mov rbx, rdx: the list
+    "b8b3010000 0f05"  # mov eax, SYS_clone3; syscall, of what rdi and rsi hold
+    "4885c0 7402"  # test rax, rax; jz next: the child
+    "5b c3"  # pop rbx; ret
+    # next:
+    "488b03"  # mov rax, [rbx]
+    "488b7b08 488b7310 488b5318 4c8b5320 4c8b4328 4c8b4b30"  # mov rdi, rsi, rdx, r10, r8, r9 ...
+    "0f05"  # syscall
+    "48894338"  # mov [rbx + 56], rax: the result
+    "488b4b40 4889040b"  # mov rcx, [rbx + 64]; mov [rbx + rcx], rax: where else it goes
+    "4885c0 7907"  # test rax, rax; jns done
+    "48837b4800 7406"  # cmp [rbx + 72], 0; je fail
+    # done:
+    "4883c350 ebc5"  # add rbx, 80; jmp next
+    # fail:
+    "bf7f000000 b8e7000000 0f05"  # mov edi, 127; mov eax, SYS_exit_group; syscall
+)
+
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+_libc = ctypes.PyDLL(None, use_errno=True)
+
+
+class Result:
+    """Stands for the result of an earlier call, as an argument of one later call."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+class Block:
+    """Calls that are the same for every container, laid out once; what they refer to stays where it is."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: list[int]) -> None:
+        self.words = words
+
+
+class Calls:
+    """One list, used again for each process. Not for two processes at a time: the first must have left the memory."""
+
+    def __init__(self) -> None:
+        """Raises OSError where memory cannot be made executable."""
+        self._list = mmap.mmap(-1, _MOST * _WORDS * 8, flags=_PRIVATE)
+        self._list_address = ctypes.addressof(ctypes.c_char.from_buffer(self._list))
+        self._results = memoryview(self._list).cast("q")
+        self._words: list[int] = []
+        self._kept: list[object] = []
+        self._constants: dict[bytes, int] = {}
+        self._constant_buffers: list[object] = []
+        self._code = _executable(_CODE)
+        self._run = ctypes.PYFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p)(
+            ctypes.addressof(ctypes.c_char.from_buffer(self._code))
+        )
+
+    def __len__(self) -> int:
+        return len(self._words) // _WORDS
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._words = []
+        self._kept = []
+
+    # What calls refer to
+
+    def constant(self, text: str | bytes) -> int:
+        """The address of a string that is kept for good."""
+        data = os.fsencode(text)
+        found = self._constants.get(data)
+        if found is None:
+            buffer = ctypes.create_string_buffer(data)
+            self._constant_buffers.append(buffer)
+            found = self._constants[data] = ctypes.addressof(buffer)
+        return found
+
+    def data(self, data: bytes) -> int:
+        """The address of bytes, with a NUL behind them, that are kept until ``clear``."""
+        buffer = ctypes.create_string_buffer(data)
+        self._kept.append(buffer)
+        return ctypes.addressof(buffer)
+
+    def text(self, text: str) -> int:
+        """The address of a string. Raises ValueError for one with a NUL in it."""
+        if "\0" in text:
+            raise ValueError("embedded null byte")
+        return self.data(os.fsencode(text))
+
+    def vector(self, texts: Sequence[str]) -> int:
+        """The address of an array of strings, as execve(2) takes it. Raises ValueError for a NUL in one."""
+        encoded = [os.fsencode(text) for text in texts]
+        if any(b"\0" in text for text in encoded):
+            raise ValueError("embedded null byte")
+        array = (ctypes.c_char_p * (len(encoded) + 1))(*encoded)
+        self._kept += (array, encoded)
+        return ctypes.addressof(array)
+
+    # The list
+
+    def add(self, name: str, *arguments: int | Result, may_fail: bool = False) -> Result:
+        """One more call. ``may_fail``: the next one is made whatever becomes of it."""
+        index = len(self._words) // _WORDS
+        words = [NUMBERS[name], 0, 0, 0, 0, 0, 0, _PENDING, _RESULT * 8, int(may_fail)]
+        for position, argument in enumerate(arguments, 1):
+            if isinstance(argument, Result):
+                self._pass_on(argument.index, (index - argument.index) * _WORDS + position)
+            else:
+                words[position] = argument
+        self._words += words
+        return Result(index)
+
+    def _pass_on(self, index: int, words: int) -> None:
+        also = index * _WORDS + _ALSO
+        assert self._words[also] == _RESULT * 8, "a result can be passed on once"
+        self._words[also] = words * 8
+
+    def block(self, first: int) -> Block:
+        """What has been added since there were ``first`` calls, to be added again to other lists."""
+        return Block(self._words[first * _WORDS :])
+
+    def add_block(self, block: Block) -> None:
+        """Everything in it."""
+        self._words += block.words
+
+    # Running
+
+    def run(self, flags: int, *, cgroup: int | None = None) -> tuple[int, int, int]:
+        """Have a new process make the calls: its PID, a pidfd, and the first call that did not return.
+
+        That is the number of calls if all returned. Returns when the child has executed something or ended. For a
+        process with one thread that handles no signals. Raises OSError of clone3(2), ValueError for too long a list.
+        """
+        self.add("exit_group", 127)
+        count = len(self)
+        if count > _MOST:
+            raise ValueError(f"{count} system calls; at most {_MOST} are possible")
+        struct.pack_into(f"={len(self._words)}q", self._list, 0, *self._words)
+        arguments, pidfd = sys_.clone_arguments(flags | sys_.CLONE_VM | sys_.CLONE_VFORK, cgroup)
+        pid = self._run(ctypes.addressof(arguments), len(arguments), self._list_address)
+        if pid < 0:
+            raise OSError(-pid, os.strerror(-pid))
+        results = self._results[_RESULT : count * _WORDS : _WORDS].tolist()
+        return pid, pidfd.value, results.index(_PENDING)
+
+
+def _executable(code: bytes) -> mmap.mmap:
+    memory = mmap.mmap(-1, mmap.PAGESIZE, flags=_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    memory.write(code)
+    address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))
+    if _libc.mprotect(address, ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_EXEC):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return memory
+
+
+def open_calls() -> Calls | None:
+    """A list for this machine; None where there can be none."""
+    if os.uname().machine != "x86_64":
+        return None
+    try:
+        return Calls()
+    except OSError:
+        return None

@@ -1,0 +1,380 @@
+"""The fast one of two ways to set a container up: as a list of system calls that its first process makes by itself.
+
+``sandbox`` goes step by step in a forked copy of the launcher, knows every option and can tell what went wrong. But a
+fork copies the interpreter, which costs more than the container. This way is for what is *plain*, as nearly all are: no
+terminal, no special rights, no volume inside another or over what is looked up here. What can be done from outside the
+launcher does itself: it mounts the root where nobody sees it, takes hold of the volumes, and finds their places, the
+user and the working directory in that root by descriptor. The rest is a list (``bireme._calls``): the same calls, with
+the same arguments, in the same order as in ``sandbox``, whose rules hold here too.
+
+Nothing is told of what goes wrong here: whatever is not plain, or fails on the way, is done again the other way.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import struct
+
+from bireme import _syscalls as sys_
+from bireme._calls import Block, Calls, open_calls
+from bireme.launcher import _identity, _mounts, _program, _resolve, sandbox
+from bireme.launcher._protocol import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeVarTuple
+
+    from bireme.launcher._cgroups import Group
+    from bireme.launcher.requests import RootRequest, StartRequest
+
+    Ts = TypeVarTuple("Ts")
+
+_AT = sys_.AT_FDCWD
+_LONGEST_OPTION = 255
+_KERNELS_OWN = ("/proc", "/sys", "/dev")
+_LOOKED_UP = ("/etc/passwd", "/etc/group")
+_DETACHED, _ONTO = sys_.MOVE_MOUNT_F_EMPTY_PATH, sys_.MOVE_MOUNT_T_EMPTY_PATH
+_IN_ROOT = sys_.RESOLVE_IN_ROOT | sys_.RESOLVE_NO_MAGICLINKS
+_STRICT = sys_.MS_NOSUID | sys_.MS_NODEV | sys_.MS_NOEXEC | sys_.MS_SILENT
+
+
+class NotPlain(Exception):
+    """To be set up step by step."""
+
+
+class View:
+    """A container's root, mounted where nobody sees it, and what is to be mounted in it, all by descriptor."""
+
+    def __init__(self, request: StartRequest, proc: int, *, nodev: bool) -> None:
+        """``proc``: a descriptor of the launcher's ``/proc``. Raises NotPlain, Failure, OSError, ValueError."""
+        self.attached: list[tuple[int, int]] = []
+        """Detached mounts, each with the place that it is to cover."""
+        self._proc = proc
+        self._open: list[int] = []
+        self._volumes: list[str] = []
+        """Where volumes come to lie, free of links."""
+        before = os.umask(0)
+        try:
+            self.root = self._keep(_mount_root(request["root"], nodev=nodev))
+            for name in ("proc", "dev", "sys"):
+                _mounts.need_directory(name, self.root)
+            self._hold(request, nodev=nodev)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.umask(before)
+
+    def close(self) -> None:
+        """Let go of everything; what has been mounted in a container stays there."""
+        for fd in self._open:
+            os.close(fd)
+        self._open.clear()
+
+    def _keep(self, fd: int) -> int:
+        self._open.append(fd)
+        return fd
+
+    def _hold(self, request: StartRequest, *, nodev: bool) -> None:
+        root = request["root"]
+        for held in self._held(_mounts.hold(root["mounts"], nodev=nodev)):
+            self._volumes.append(self._attach(held, _resolve.open_directory(self.root, held.target)))
+        for held in self._held(_mounts.hold(root["files"], nodev=nodev)):
+            self._attach(held, _resolve.open_file(self.root, held.target))
+        if request["init"]:
+            held = _mounts.Held(self._keep(sandbox.open_init(request["init"])), sandbox.INIT_PATH)
+            self._attach(held, _resolve.open_file(self.root, held.target))
+
+    def _held(self, mounts: list[_mounts.Held]) -> Iterator[_mounts.Held]:
+        for held in mounts:
+            self._keep(held.fd)
+        return iter(mounts)
+
+    def _attach(self, held: _mounts.Held, place: int) -> str:
+        """Note what goes where. Raises NotPlain if the place is, or may lie, in something else that is mounted."""
+        self.attached.append((held.fd, self._keep(place)))
+        path = os.readlink(f"self/fd/{place}", dir_fd=self._proc)
+        if path == "/" or _is_below(path, _KERNELS_OWN) or _is_below(path, self._volumes):
+            raise NotPlain
+        return path
+
+    def find_user(self, user: str, groups: list[str]) -> _identity.Identity:
+        """Looked up in the root, since no volume covers what is read. Raises NotPlain where one may, Failure."""
+        for name in ("/etc", *_LOOKED_UP) if self._volumes else ():
+            if _is_below(name, self._volumes) or _is_link(name[1:], self.root):
+                raise NotPlain
+        return _identity.find(user, groups, self.root)
+
+
+def _is_below(path: str, places: tuple[str, ...] | list[str]) -> bool:
+    return any(path == place or path.startswith(f"{place}/") for place in places)
+
+
+def _is_link(name: str, root: int) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=root, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _mount_root(root: RootRequest, *, nodev: bool) -> int:
+    """The root file system as a mount that is nowhere yet."""
+    before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(root["layers_directory"])
+        _mounts.forget_volatile(root)
+        options = [("source", "overlay"), *_mounts.overlay_options(root)]
+        if any(value is not None and len(value) > _LONGEST_OPTION for _, value in options):
+            raise NotPlain
+        return sys_.detached_mount("overlay", options, sys_.MOUNT_ATTR_NODEV if nodev else 0)
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+class PlainSetup:
+    """Sets plain containers up, one after the other; made once."""
+
+    def __init__(self, host: sandbox.Host, proc: int, calls: Calls) -> None:
+        self._host = host
+        self._proc = proc
+        self._calls = calls
+        self._permitted = sys_.capget()[1]
+        self._bounding = _mask(number for number in range(_program.LAST_CAPABILITY + 1) if _may_be_had(number))
+        self._blocks: dict[tuple[object, ...], Block] = {}
+        self._filters: dict[bytes, int] = {}
+
+    def start(
+        self,
+        request: StartRequest,
+        flags: int,
+        group: Group,
+        stdio: tuple[int, int, int],
+        seccomp: bytes | None,
+    ) -> tuple[int, int]:
+        """Make the container and execute its command: PID and pidfd. Raises NotPlain, nothing being left then."""
+        if not _looks_plain(request):
+            raise NotPlain
+        try:
+            view = View(request, self._proc, nodev=not self._host.devices_guarded)
+            try:
+                return self._start(request, flags, group, stdio, seccomp, view)
+            finally:
+                view.close()
+        except (Failure, OSError, ValueError):
+            raise NotPlain from None
+
+    def _start(
+        self,
+        request: StartRequest,
+        flags: int,
+        group: Group,
+        stdio: tuple[int, int, int],
+        seccomp: bytes | None,
+        view: View,
+    ) -> tuple[int, int]:
+        calls, process = self._calls, request["process"]
+        identity = view.find_user(process["user"], process["groups"])
+        calls.clear()
+        self._begin(group)
+        self._enter_root(view.root)
+        self._kernel_file_systems(request, group, stdin=stdio[0] >= 0)
+        for held, place in view.attached:
+            calls.add("move_mount", held, calls.constant(""), place, calls.constant(""), _DETACHED | _ONTO)
+        self._network(request)
+        self._stdio(stdio, identity.uid)
+        self._directory(process["cwd"])
+        if request["read_only"]:
+            calls.add("mount_setattr", view.root, calls.constant(""), sys_.AT_EMPTY_PATH, self._read_only(), 32)
+        self._limits(process["rlimits"])
+        self._become(process["capabilities"], identity, seccomp, late=process["no_new_privileges"])
+        first = self._execute(request, identity.home)
+        fd = group.fd if group.fd >= 0 else None
+        pid, pidfd, reached = calls.run(flags, cgroup=fd)
+        if first <= reached < len(calls) - 1:
+            return pid, pidfd
+        os.close(pidfd)
+        os.waitpid(pid, 0)
+        raise NotPlain
+
+    def _begin(self, group: Group) -> None:
+        calls = self._calls
+        calls.add("setsid")
+        calls.add("umask", 0)
+        for fd in group.entered:
+            calls.add("write", fd, calls.constant("0"), 1)
+        calls.add("unshare", sys_.CLONE_NEWCGROUP)
+
+    def _enter_root(self, root: int) -> None:
+        calls, here = self._calls, self._calls.constant(".")
+        place = calls.constant(self._host.mount_place)
+        calls.add("move_mount", root, calls.constant(""), _AT, place, _DETACHED)
+        calls.add("fchdir", root)
+        calls.add("pivot_root", here, here)
+        calls.add("umount2", here, sys_.MNT_DETACH | sys_.UMOUNT_NOFOLLOW)
+        calls.add("chdir", calls.constant("/"))
+
+    def _kernel_file_systems(self, request: StartRequest, group: Group, *, stdin: bool) -> None:
+        cgroups = bool(group.entered) or self._host.devices_guarded
+        self._once(self._kernels_own, request["shm_size"], cgroups, stdin)
+
+    def _once(self, add: Callable[[*Ts], None], *arguments: *Ts) -> None:
+        """Add calls that are the same for all containers with the same ``arguments``."""
+        key = (add.__name__, *arguments)
+        if key in self._blocks:
+            self._calls.add_block(self._blocks[key])
+            return
+        first = len(self._calls)
+        add(*arguments)
+        self._blocks[key] = self._calls.block(first)
+
+    def _kernels_own(self, shm_size: int, cgroups: bool, stdin: bool) -> None:
+        mount = self._mount
+        mount("proc", "/proc", "proc", _STRICT)
+        mount("tmpfs", "/dev", "tmpfs", sys_.MS_NOSUID | sys_.MS_STRICTATIME | sys_.MS_SILENT, _mounts.DEV_OPTIONS)
+        self._fill_dev(shm_size)
+        mount("sysfs", "/sys", "sysfs", _STRICT | sys_.MS_RDONLY)
+        if cgroups:
+            mount("cgroup", "/sys/fs/cgroup", "cgroup2", _STRICT | sys_.MS_RDONLY)
+        self._mask()
+        if not stdin:
+            # Nothing but what was made just now can be there yet.
+            null = self._calls.add("openat", _AT, self._calls.constant("/dev/null"), os.O_RDWR | os.O_NOFOLLOW, 0)
+            self._calls.add("dup3", null, 0, 0)
+
+    def _mount(self, source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+        text = self._calls.constant
+        self._calls.add("mount", text(source), text(target), text(kind), flags, text(data) if data else 0)
+
+    def _fill_dev(self, shm_size: int) -> None:
+        calls, text = self._calls, self._calls.constant
+        for name, minor in _mounts.DEVICES:
+            calls.add("mknodat", _AT, text(f"/dev/{name}"), stat.S_IFCHR | 0o666, os.makedev(1, minor))
+        calls.add("mknodat", _AT, text("/dev/tty"), stat.S_IFCHR | 0o666, os.makedev(5, 0))
+        for target, name in _mounts.LINKS:
+            calls.add("symlinkat", text(target), _AT, text(name))
+        for name in ("pts", "shm", "mqueue"):
+            calls.add("mkdirat", _AT, text(f"/dev/{name}"), 0o755)
+        nosuid, noexec = sys_.MS_NOSUID, sys_.MS_NOEXEC
+        self._mount("devpts", "/dev/pts", "devpts", nosuid | noexec | sys_.MS_SILENT, _mounts.PTS_OPTIONS)
+        self._mount("shm", "/dev/shm", "tmpfs", _STRICT, _mounts.shm_options(shm_size))
+        self._mount("mqueue", "/dev/mqueue", "mqueue", _STRICT)
+
+    def _mask(self) -> None:
+        calls, host, text = self._calls, self._host, self._calls.constant
+        for path in host.masked_directories[:1]:
+            self._mount("tmpfs", path, "tmpfs", _STRICT | sys_.MS_RDONLY, _mounts.MASK_OPTIONS)
+        for path in host.masked_directories[1:]:
+            calls.add("mount", text(host.masked_directories[0]), text(path), 0, sys_.MS_BIND, 0)
+        for path in host.masked_files:
+            calls.add("mount", text("/dev/null"), text(path), 0, sys_.MS_BIND, 0)
+        again = sys_.MS_BIND | sys_.MS_REMOUNT | sys_.MS_RDONLY | sys_.MS_NOSUID | sys_.MS_NODEV | sys_.MS_NOEXEC
+        for path in host.read_only:
+            calls.add("mount", text(path), text(path), 0, sys_.MS_BIND | sys_.MS_REC, 0)
+            calls.add("mount", 0, text(path), 0, again, 0)
+
+    def _network(self, request: StartRequest) -> None:
+        calls = self._calls
+        name = os.fsencode(request["hostname"])
+        calls.add("sethostname", calls.data(name), len(name))
+        if not request["host_network"]:
+            self._once(self._loopback)
+
+    def _loopback(self) -> None:
+        sock = self._calls.add("socket", *sandbox.LOOPBACK_SOCKET)
+        self._calls.add("ioctl", sock, sandbox.SIOCSIFFLAGS, self._calls.constant(sandbox.LOOPBACK_UP))
+
+    def _stdio(self, stdio: tuple[int, int, int], uid: int) -> None:
+        self._calls.add("umask", 0o022)
+        for target, fd in enumerate(stdio):
+            if fd >= 0:
+                self._calls.add("dup3", fd, target, 0)
+                if uid:
+                    self._calls.add("fchown", target, uid, -1)
+
+    def _directory(self, path: str) -> None:
+        """Opened below the root rather than by its path, so that it cannot lie outside (CVE-2024-21626)."""
+        if path == "/":
+            return
+        calls = self._calls
+        how = calls.data(struct.pack("=3Q", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _IN_ROOT))
+        calls.add("fchdir", calls.add("openat2", _AT, calls.text(path), how, 24))
+
+    def _read_only(self) -> int:
+        return self._calls.data(struct.pack("=4Q", sys_.MOUNT_ATTR_RDONLY, 0, 0, 0))
+
+    def _limits(self, limits: list[tuple[int, int, int]]) -> None:
+        for which, soft, hard in ((resource.RLIMIT_NOFILE, *self._host.open_files), *limits):
+            both = struct.pack("=2q", *_program.possible(which, soft, hard))
+            self._calls.add("prlimit64", 0, which, self._calls.data(both), 0)
+
+    def _become(self, capabilities: int, identity: _identity.Identity, seccomp: bytes | None, *, late: bool) -> None:
+        """As ``_program.become``: without ``no_new_privs`` the filter comes while CAP_SYS_ADMIN is held."""
+        calls = self._calls
+        if late:
+            calls.add("prctl", sys_.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        elif seccomp is not None:
+            self._filter(seccomp)
+        calls.add("close_range", 3, 0x7FFFFFFF, 0)
+        self._once(self._drop_bounding, capabilities)
+        groups = identity.groups
+        calls.add("setgroups", len(groups), calls.data(struct.pack(f"={len(groups)}I", *groups)))
+        calls.add("setresgid", identity.gid, identity.gid, identity.gid)
+        if identity.uid:
+            calls.add("setresuid", identity.uid, identity.uid, identity.uid)
+        held = 0 if identity.uid else capabilities & self._permitted
+        header, data = sys_.capability_words(held, held, 0)
+        calls.add("capset", calls.data(header), calls.data(data))
+        if late and seccomp is not None:
+            self._filter(seccomp)
+
+    def _drop_bounding(self, capabilities: int) -> None:
+        for number in range(_program.LAST_CAPABILITY + 1):
+            if self._bounding & ~capabilities & 1 << number:
+                self._calls.add("prctl", sys_.PR_CAPBSET_DROP, number, 0, 0, 0)
+
+    def _filter(self, program: bytes) -> None:
+        calls = self._calls
+        if program not in self._filters:
+            code = calls.constant(program)
+            self._filters[program] = calls.constant(struct.pack("@HP", len(program) // 8, code))
+        calls.add("seccomp", sys_.SECCOMP_SET_MODE_FILTER, 0, self._filters[program])
+
+    def _execute(self, request: StartRequest, home: str) -> int:
+        """All places where the command may be, in turn; the number of the first of these calls."""
+        calls, process = self._calls, request["process"]
+        variables = _program.environment(process, home)
+        arguments = [sandbox.INIT_PATH, "--", *process["args"]] if request["init"] else process["args"]
+        name, first = arguments[0], len(calls)
+        argv = calls.vector(arguments)
+        envp = calls.vector([f"{key}={value}" for key, value in variables.items()])
+        places = [name] if "/" in name else [f"{place or '.'}/{name}" for place in variables["PATH"].split(":")]
+        for path in places:
+            calls.add("execve", calls.text(path), argv, envp, may_fail=True)
+        return first
+
+
+def _looks_plain(request: StartRequest) -> bool:
+    process = request["process"]
+    unusual = request["privileged"] or process["tty"] or process["oom_score_adj"]
+    return not unusual and bool(request["root"]["upper"] and process["args"] and process["args"][0])
+
+
+def _mask(numbers: Iterator[int]) -> int:
+    return sum(1 << number for number in numbers)
+
+
+def _may_be_had(number: int) -> bool:
+    try:
+        return bool(sys_.prctl(sys_.PR_CAPBSET_READ, number))
+    except OSError:
+        return False
+
+
+def open_setup(host: sandbox.Host, proc: int) -> PlainSetup | None:
+    """None where the machine has no way to run a list of system calls: every container is set up step by step then."""
+    calls = open_calls()
+    return PlainSetup(host, proc, calls) if calls is not None else None

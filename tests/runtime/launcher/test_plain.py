@@ -1,0 +1,151 @@
+"""The fast way to set a container up: who gets it, that it makes no difference, and what is left when it fails."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bireme_actors import CommandNotExecutable, CommandNotFound, InvalidConfig
+from tests.runtime.launcher.harness import DOCKER_CAPABILITIES, Bench, communicate, open_bench
+
+pytestmark = pytest.mark.root
+
+LOOK = """
+cat /proc/self/mountinfo | cut -d' ' -f5-10 | sed -e s/lowerdir=.*// | sort
+cat /proc/self/status | grep -E '^(Cap|Uid|Gid|Groups|Seccomp|NoNewPrivs|Umask|SigBlk|SigIgn|SigCgt|FDSize)'
+cat /proc/self/limits
+ls -ln /dev | grep -v total
+ls /proc/$$/fd; readlink /proc/$$/fd/0 | cut -d: -f1
+ls -ldn / /dev /proc /sys /data /work
+env | sort; pwd; id; hostname; umask
+ifconfig lo | grep -E 'UP|inet '
+cat /proc/1/cgroup
+cat /proc/self/stat | cut -d' ' -f4-8
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"user": "ann"},
+        {"user": "1234:audio", "groups": ["wheel"]},
+        {"cwd": "/data"},
+        {"read_only": True},
+        {"no_new_privileges": True},
+        {"rlimits": [(7, 100, 200), (4, 0, -1)]},
+        {"env": ["A=b", "PATH=/bin", "HOME=/x", "EMPTY="]},
+        {"capabilities": 0},
+        {"capabilities": DOCKER_CAPABILITIES | 1 << 21},
+        {"host_network": True},
+        {"limits": (64 << 20, 0, 50)},
+        {"stdin": True},
+        {"volatile": True},
+    ],
+    ids=lambda options: ",".join(options) or "defaults",
+)
+async def test_a_container_cannot_tell_the_difference(tmp_path: Path, options: dict[str, object]) -> None:
+    seen = []
+    for stepwise in (False, True):
+        async with open_bench(tmp_path / str(stepwise), stepwise=stepwise) as bench:
+            (bench.layers / "base/work").mkdir()
+            mounts = [bench.volume("/data"), bench.volume("/new/place", name="v1", read_only=True)]
+            request = bench.start_request("sh", "-c", LOOK, mounts=mounts, **options)  # type: ignore[arg-type]  # by name
+            launched = await bench.launcher.start(request)
+            assert launched.plain is not stepwise
+            done = await communicate(launched)
+            await bench.launcher.cleanup("c0")
+            assert done.err == ""
+            seen.append(done.lines)
+    assert seen[0] == seen[1]
+    assert any("/new/place" in line for line in seen[0])
+
+
+@pytest.mark.parametrize(
+    ("target", "plain"),
+    [
+        ("/data", True),
+        ("/deep/er/than/that", True),
+        ("/dev/shm", False),
+        ("/dev/mine", False),
+        ("/etc", False),
+        ("/data/inner", False),
+        ("/link/inner", False),
+    ],
+)
+async def test_volumes_inside_something_else_that_is_mounted(bench: Bench, target: str, plain: bool) -> None:
+    (bench.layers / "base/link").symlink_to("/data")
+    mounts = [bench.volume("/data"), bench.volume(target, name="v1")] if target != "/data" else [bench.volume("/data")]
+    launched = await bench.launcher.start(bench.start_request("touch", f"{target}/x", mounts=mounts))
+    assert launched.plain is plain
+    done = await communicate(launched)
+    await bench.launcher.cleanup("c0")
+    assert (done.code, done.err) == (0, "")
+    assert (bench.root / "volumes" / ("v0" if target == "/data" else "v1") / "x").exists()
+
+
+async def test_users_are_those_of_a_volume_that_lies_over_them(bench: Bench) -> None:
+    """The image's ``/etc`` is a link into a volume, so that only the whole view tells who is who."""
+    etc = bench.layers / "base/etc"
+    etc.rename(bench.layers / "base/real")
+    etc.symlink_to("/data/etc")
+    volume = bench.volume("/data")
+    (bench.root / "volumes/v0/etc").mkdir()
+    (bench.root / "volumes/v0/etc/passwd").write_text("eve:x:4242:4343::/:/bin/sh\n")
+    done = await bench.run(bench.start_request("id", "-u", user="eve", mounts=[volume]))
+    assert (done.out, done.err) == ("4242\n", "")
+
+
+async def test_a_terminal_and_special_rights_are_set_up_step_by_step(bench: Bench) -> None:
+    for options in ({"tty": True}, {"privileged": True}, {"oom_score_adj": 100}):
+        launched = await bench.launcher.start(bench.start_request("true", **options))
+        assert not launched.plain
+        await launched.wait()
+        await launched.aclose()
+        await bench.launcher.cleanup("c0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cwd", "kind"),
+    [
+        (("nothing",), "/", CommandNotFound),
+        (("/bin/nothing",), "/", CommandNotFound),
+        (("/etc/passwd",), "/", CommandNotExecutable),
+        (("true",), "/etc/passwd", InvalidConfig),
+    ],
+)
+async def test_what_fails_fails_as_ever_and_leaves_nothing(
+    bench: Bench, arguments: tuple[str, ...], cwd: str, kind: type[Exception]
+) -> None:
+    await bench.run(bench.start_request("true"))
+    pid = bench.launcher.facts["pid"]
+    before = sorted(os.listdir(f"/proc/{pid}/fd"))
+    for _ in range(3):
+        with pytest.raises(kind):
+            await bench.launcher.start(bench.start_request(*arguments, cwd=cwd, mounts=[bench.volume("/data")]))
+    assert sorted(os.listdir(f"/proc/{pid}/fd")) == before
+    assert children(pid) == ""
+    assert bench.groups() == []
+
+
+def children(pid: int) -> str:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+
+
+async def test_the_working_directory_is_made_where_it_is_missing(bench: Bench) -> None:
+    first = await bench.run(bench.start_request("pwd", cwd="/not/there/yet", mounts=[bench.volume("/data")]))
+    assert (first.out, first.err) == ("/not/there/yet\n", "")
+
+
+async def test_too_many_places_to_look_for_the_command(bench: Bench) -> None:
+    path = "PATH=" + ":".join(["/x"] * 600) + ":/bin"
+    done = await bench.run(bench.start_request("true", env=[path]))
+    assert done.code == 0
+
+
+async def test_a_memory_bound_that_is_too_tight_ends_the_container_alone(bench: Bench) -> None:
+    done = await bench.run_shell("x=$(head -c 50000000 /dev/zero | tr '\\0' x); echo $x", limits=(6 << 20, 0, 0))
+    assert done.code != 0
+    assert (await bench.run(bench.start_request("true"))).code == 0
