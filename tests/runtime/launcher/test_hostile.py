@@ -275,7 +275,7 @@ async def test_a_user_database_that_is_no_file(bench: Bench, bait: str) -> None:
 
 
 async def test_no_process_is_left_by_a_fork_bomb(bench: Bench) -> None:
-    bomb = "b() { b & b; }; echo go; b 2>/dev/null; exec sleep 1000"
+    bomb = "b() { b & b; }; (b) 2>/dev/null & echo go; exec sleep 1000"
     launched = await bench.launcher.start(bench.start_request("sh", "-c", bomb, limits=(0, 0, 40)))
     await read_until(launched.stdout, b"go")
     assert (await bench.end(launched))["signal"] == signal.SIGKILL
