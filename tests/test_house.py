@@ -36,6 +36,7 @@ _ACTORS = ("bireme_actors",)
 _CLIENT = ("bireme.launcher.client", "bireme.launcher._launched", "bireme.launcher._spawn")
 """The engine's side of the launcher; the rest of the package is the launcher's own."""
 _LAUNCHER = ("bireme.launcher", *_CLIENT)
+_IMAGES = ("bireme.images", "bireme.images.registry")
 _ENGINE = ("bireme", "bireme.engine", "bireme.config", *_ACTORS)
 
 ROOMS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
@@ -50,9 +51,13 @@ ROOMS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     **dict.fromkeys(_CLIENT, (("bireme.launcher", *_CLIENT, *_BASE, *_ACTORS), frozenset({"trio"}))),
     "bireme.drivers": ((*_LAUNCHER, *_BASE, *_ACTORS), frozenset({"trio", "msgspec", "pyseccomp"})),
     "bireme.storage": (("bireme.launcher", *_BASE, *_ACTORS), frozenset({"trio", "msgspec"})),
-    "bireme.images": (("bireme.storage", *_BASE, *_ACTORS), frozenset({"trio", "msgspec", "zstandard"})),
+    "bireme.images": (
+        ("bireme.images.registry", "bireme.storage", *_BASE, *_ACTORS),
+        frozenset({"trio", "msgspec", "zstandard"}),
+    ),
+    "bireme.images.registry": (("bireme", "bireme.images", *_BASE, *_ACTORS), frozenset({"trio", "msgspec", "httpx"})),
     "bireme.engine": (
-        ("bireme", "bireme.config", "bireme.drivers", "bireme.storage", "bireme.images", *_LAUNCHER, *_BASE, *_ACTORS),
+        ("bireme", "bireme.config", "bireme.drivers", "bireme.storage", *_IMAGES, *_LAUNCHER, *_BASE, *_ACTORS),
         frozenset({"trio"}),
     ),
     "bireme._portal": (_ENGINE, frozenset({"anyio", "trio"})),

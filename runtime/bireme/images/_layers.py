@@ -64,6 +64,10 @@ class LayerDirectory:
         """Every layer's name."""
         return os.listdir(self._directory)
 
+    def path(self, layer: Layer) -> str:
+        """A layer's own directory, in which others may keep notes on it."""
+        return os.path.join(self._directory, layer.name)
+
     def find(self, diff_id: str) -> Layer | None:
         """The layer if it is here. Raises StorageError if what is here is not it."""
         path = os.path.join(self._directory, layer_name(diff_id), "layer.json")

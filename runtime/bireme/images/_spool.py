@@ -27,7 +27,7 @@ class Spool:
 
     def __init__(self, directory: str) -> None:
         with storage_faults("the archive cannot be stored"):
-            self._fd = _nameless(directory)
+            self._fd = nameless(directory)
         self._members: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
 
@@ -101,7 +101,8 @@ def _forget(data: bytes) -> None:
     """Headers of an archive that is not kept."""
 
 
-def _nameless(directory: str) -> int:
+def nameless(directory: str) -> int:
+    """A scratch file without a name, open for reading and writing. Raises OSError."""
     try:
         return os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     except OSError as error:

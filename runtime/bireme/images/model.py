@@ -73,6 +73,10 @@ class ProgressEvent:
     id: str = ""
     current: int = 0
     total: int = 0
+    line: bool = False
+    """Whether what comes later with the same ``id`` takes its place; counts always do."""
+    aux: Mapping[str, object] | None = None
+    """A result for programs, which is not shown."""
 
 
 Progress = Callable[[ProgressEvent], None]

@@ -21,6 +21,8 @@ from bireme.images.imports import import_image, new_name
 from bireme.images.load import Loaded, load_images
 from bireme.images.model import Image, Progress, silent
 from bireme.images.references import parse
+from bireme.images.registry import Registries
+from bireme.images.remote import Remote
 from bireme.images.save import check_savable, save_images
 from bireme_actors import ByteSource, Clock, ImageNotFound
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 Records = tuple[tuple[str, str], ...]
 """What a removal did: ``("Untagged", name)`` and ``("Deleted", digest)``, in order."""
 _Records = list[tuple[str, str]]
+REGISTRIES = Registries()
+"""Docker's defaults."""
 
 
 class ImageStore:
@@ -38,10 +42,19 @@ class ImageStore:
     Its reads answer from memory. Raises StorageError if the disk refuses.
     """
 
-    def __init__(self, directory: str, *, staging: str | None = None, clock: Clock = time.time_ns) -> None:
+    def __init__(
+        self,
+        directory: str,
+        *,
+        staging: str | None = None,
+        clock: Clock = time.time_ns,
+        registries: Registries = REGISTRIES,
+    ) -> None:
         places = Places(directory, staging or os.path.join(directory, "staging"))
         self._repository = Repository(places, clock)
         self._making = trio.Lock()
+        self.remote = Remote(self._repository, registries)
+        """The doors to registries: ``pull``, ``push`` and more."""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -171,7 +184,8 @@ class ImageStore:
     async def prune(self, *, dangling_only: bool, used: Collection[str]) -> tuple[_Records, int]:
         """Remove every image that no container uses, or of these only those without a name; and the bytes freed.
 
-        Raises StorageError. Cancelled: all of it has happened or nothing.
+        What is fetched of layers and unused goes too. Raises StorageError. Cancelled: each of the two has happened or
+        not.
         """
         records: _Records = []
         before: dict[str, Stored] = {}
@@ -186,7 +200,8 @@ class ImageStore:
             return [*gone, *_unused(index, used)]
 
         layers = await self._repository.change(decide)
-        return [*records, *_deleted_layers(before, layers)], sum(layer.size for layer in layers)
+        freed = sum(layer.size for layer in layers) + await self.remote.forget_partials()
+        return [*records, *_deleted_layers(before, layers)], freed
 
 
 def _carry_out(
@@ -221,6 +236,6 @@ def _unused(index: Index, used: Collection[str]) -> list[str]:
     return [image_id for image_id, listed in index.images.items() if listed.removed and image_id not in used]
 
 
-def open_images(layout: Layout) -> ImageStore:
+def open_images(layout: Layout, registries: Registries = REGISTRIES) -> ImageStore:
     """The images below a ROOT. Blocks; raises StorageError if the disk refuses or the list of images is damaged."""
-    return ImageStore(layout.images)
+    return ImageStore(layout.images, registries=registries)
