@@ -17,7 +17,7 @@ _ORDER = ("tests/actors", "tests/contracts", "tests/test_", "tests/runtime", "te
 
 def pytest_configure() -> None:
     """Nothing of the caller's engine is used or touched, and what a test starts can be told by its mark."""
-    for name in ("BIREME_ROOT", "BIREME_RUN", "BIREME_DRIVER"):
+    for name in ("BIREME_ROOT", "BIREME_RUN", "BIREME_DRIVER", "BIREME_INSECURE_REGISTRIES"):
         os.environ.pop(name, None)
     os.environ[MARK] = uuid.uuid4().hex
     # A job that a script runs in the background starts with it ignored, and so would all that the tests start.

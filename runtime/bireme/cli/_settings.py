@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 class Settings:
     """``host`` is the path of a socket named with ``-H``, at which no engine is ever started, or empty."""
 
-    __slots__ = ("debug", "driver", "host", "root", "run_dir")
+    __slots__ = ("debug", "driver", "host", "insecure_registries", "root", "run_dir")
 
-    def __init__(self, *, root: str, run_dir: str, driver: str, host: str, debug: bool) -> None:
+    def __init__(
+        self,
+        *,
+        root: str,
+        run_dir: str,
+        driver: str,
+        host: str,
+        debug: bool,
+        insecure_registries: tuple[str, ...] = (),
+    ) -> None:
         self.root = root
         self.run_dir = run_dir
         self.driver = driver
         self.host = host
         self.debug = debug
+        self.insecure_registries = insecure_registries
 
     @property
     def socket_path(self) -> str:
@@ -45,6 +55,7 @@ def read_settings(options: Values, environ: Mapping[str, str]) -> Settings:
         driver=engine.driver,
         host=_socket_of(options.text("host")),
         debug=options.on("debug"),
+        insecure_registries=engine.insecure_registries,
     )
 
 

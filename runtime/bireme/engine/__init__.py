@@ -16,6 +16,7 @@ from bireme.engine._runtime import Runtime
 from bireme.engine._signals import parse_signal, signal_name
 from bireme.engine._sources import open_file
 from bireme.images import Image, ImageStore, ProgressEvent
+from bireme.images.registry import Credentials, RegistryError, Unauthorized, read_auth_header, read_credentials
 from bireme.storage import LogEntry
 
 __all__ = [
@@ -25,13 +26,16 @@ __all__ = [
     "Completed",
     "Container",
     "CreateOptions",
+    "Credentials",
     "EventsLost",
     "Exec",
     "Image",
     "ImageStore",
     "LogEntry",
     "ProgressEvent",
+    "RegistryError",
     "Runtime",
+    "Unauthorized",
     "Usage",
     "format_time",
     "mount_json",
@@ -43,6 +47,8 @@ __all__ = [
     "parse_network",
     "parse_restart",
     "parse_signal",
+    "read_auth_header",
+    "read_credentials",
     "shown_status",
     "signal_name",
 ]

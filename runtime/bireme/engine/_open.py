@@ -24,6 +24,7 @@ from bireme.engine._execs import Execs
 from bireme.engine._parts import Parts
 from bireme.engine._runtime import Runtime
 from bireme.images import open_images
+from bireme.images.registry import Registries
 from bireme.launcher.client import open_launcher
 from bireme.storage import FileRecords, JsonLogs, OverlayRootfs, VolumeDirectories, open_disk, open_root, recover
 from bireme_actors import (
@@ -89,7 +90,7 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
         _make_run_directory(settings.run_dir)
     with open_root(settings.root) as layout:
         found = await trio.to_thread.run_sync(recover, layout)
-        images = await trio.to_thread.run_sync(open_images, layout)
+        images = await trio.to_thread.run_sync(open_images, layout, Registries(settings.insecure_registries))
         for problem in images.problems:
             _log.error("%s", problem)
         async with (

@@ -24,6 +24,9 @@ DESCRIPTORS = 1 << 16
 _COLLECTIONS = (50_000, 20, 50)
 """When the cyclic garbage collector runs, by generation."""
 
+_TALKATIVE = ("httpx", "httpcore")
+"""What they log of every request may be a secret: signed addresses, credentials."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -43,6 +46,8 @@ class EngineSettings:
     ready_fd: int | None = None
     """Where to write one byte once the socket listens; closed then."""
     debug: bool = False
+    insecure_registries: tuple[str, ...] = ()
+    """Hosts and networks whose registries may be asked without https, besides those on loopback."""
 
 
 def run_engine(settings: EngineSettings) -> int:
@@ -59,6 +64,8 @@ def run_engine(settings: EngineSettings) -> int:
         level=logging.DEBUG if settings.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         trio.run(_run, settings)
     except BiremeError as error:
@@ -75,7 +82,12 @@ async def _run(settings: EngineSettings) -> None:
 
 
 async def _serve(settings: EngineSettings, front: Front) -> None:
-    parts = Settings(root=settings.root, run_dir=settings.run_dir, driver=settings.driver)
+    parts = Settings(
+        root=settings.root,
+        run_dir=settings.run_dir,
+        driver=settings.driver,
+        insecure_registries=settings.insecure_registries,
+    )
     async with open_engine(parts, OnExit.DETACH) as runtime:
         _raise_descriptor_limit()
         await front.serve(

@@ -17,7 +17,7 @@ from bireme.cli._autostart import ABSENT, connect_only, connect_or_start
 from bireme.cli._client import Client
 from bireme.cli._command import Command
 from bireme.cli._errors import CliError, Unreachable
-from bireme.cli._flags import INT, STRING, Flag
+from bireme.cli._flags import INT, LIST, STRING, Flag
 from bireme.cli._http import connect
 from bireme.cli._session import warn
 
@@ -48,6 +48,7 @@ def serve(session: Session, options: Values, arguments: list[str]) -> int:
             idle_seconds=None if not idle else float(idle),
             ready_fd=options.number("ready-fd"),
             debug=settings.debug,
+            insecure_registries=(*settings.insecure_registries, *options.many("insecure-registry")),
         )
     )
 
@@ -110,6 +111,7 @@ COMMANDS = {
         flags=(
             Flag("group", "", STRING, "Group whose members may use the engine's socket, by name or number"),
             Flag("idle", "", INT, "Seconds after which an engine with nothing to do ends (default never)"),
+            Flag("insecure-registry", "", LIST, "Registry, HOST[:PORT] or network, that may be asked without https"),
             Flag("ready-fd", "", INT, "Descriptor to write a byte to once the engine listens"),
         ),
         most=0,

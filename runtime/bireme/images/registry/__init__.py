@@ -17,8 +17,8 @@ This front loads no httpx: what needs it is imported by the first pull or push.
 
 from __future__ import annotations
 
-from bireme.images.registry.auth import Credentials, read_auth_header
+from bireme.images.registry.auth import Credentials, read_auth_header, read_credentials
 from bireme.images.registry.faults import RegistryError, Unauthorized
 from bireme.images.registry.places import Registries
 
-__all__ = ["Credentials", "Registries", "RegistryError", "Unauthorized", "read_auth_header"]
+__all__ = ["Credentials", "Registries", "RegistryError", "Unauthorized", "read_auth_header", "read_credentials"]

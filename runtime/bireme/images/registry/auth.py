@@ -62,10 +62,10 @@ def read_auth_header(text: str) -> Credentials:
         raise InvalidConfig(f"invalid X-Registry-Auth header: {error}") from None
     if not isinstance(fields, dict):
         raise InvalidConfig("invalid X-Registry-Auth header: it holds no object")
-    return credentials_of(fields)
+    return read_credentials(fields)
 
 
-def credentials_of(fields: Mapping[str, object]) -> Credentials:
+def read_credentials(fields: Mapping[str, object]) -> Credentials:
     """Of the fields of Docker's AuthConfig; ``auth`` is name and password in one."""
     texts = {key.lower(): value for key, value in fields.items() if isinstance(value, str)}
     username, password = texts.get("username", ""), texts.get("password", "")

@@ -19,8 +19,6 @@ _PARTS = {
     "secrets": "Swarm is",
     "configs": "Swarm is",
     "plugins": "A plugin system is",
-    "auth": "Logging in to registries is",
-    "distribution": "Asking registries about images is",
     "debug": "A debugging endpoint is",
 }
 """First part of a path → what it is."""

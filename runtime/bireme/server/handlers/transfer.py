@@ -1,4 +1,4 @@
-"""Images in and out: import, load, save; and what would need a registry.
+"""Images in and out as archives: import, load, save.
 
 Import and load answer with a stream of progress: its head goes out before the work begins, so an error is the last
 object of the stream, as Docker's clients expect it.
@@ -15,17 +15,16 @@ import trio
 
 from bireme.engine import open_background
 from bireme.server.context import Context, Handler
-from bireme.server.errors import Refusal, message_of, out_of_scope, status_of
+from bireme.server.errors import Refusal, message_of, status_of
 from bireme.server.messages import TAR, Answer, Request, Streamed, json_bytes
 from bireme.server.routing import Route
-from bireme_actors import BiremeError, ImageNotFound, InvalidConfig, Unsupported
+from bireme.server.steps import progress_document
+from bireme_actors import BiremeError, InvalidConfig, Unsupported
 
 if TYPE_CHECKING:
     from bireme.engine import ProgressEvent
 
 _log = logging.getLogger("bireme.server")
-
-NO_REGISTRY = "pulling from registries is not available; use import or load"
 
 _AHEAD = 64
 """Events of progress that a slow client may be behind before some are left out."""
@@ -34,12 +33,8 @@ Work = Callable[[Callable[["ProgressEvent"], None]], Awaitable[list[dict[str, An
 
 
 async def create(context: Context, request: Request) -> Answer:
-    """``POST /images/create``: import with ``fromSrc``; a pull (``fromImage``) needs a registry."""
+    """``POST /images/create`` without ``fromImage``: an import, with ``fromSrc``."""
     query = request.query
-    if query.text("fromImage"):
-        tag = query.text("tag")
-        separator = "@" if ":" in tag else ":"
-        raise ImageNotFound(f"{query.text('fromImage')}{separator + tag if tag else ''}: {NO_REGISTRY}")
     source = query.text("fromSrc")
     if source != "-":
         raise Unsupported(f"importing from {source!r} is not available: send the archive itself, with fromSrc=-")
@@ -111,17 +106,6 @@ async def _results(work: Work, progress: Callable[[ProgressEvent], None]) -> lis
         return [error_document(BiremeError("internal error: see the engine's log"))]
 
 
-def progress_document(event: ProgressEvent) -> dict[str, Any]:
-    """One step as Docker's clients draw it."""
-    found: dict[str, Any] = {"status": event.status}
-    if event.id:
-        found["id"] = event.id
-    if event.current or event.total:
-        detail = {"current": event.current} | ({"total": event.total} if event.total else {})
-        found["progressDetail"] = detail
-    return found
-
-
 def error_document(error: BiremeError | Refusal) -> dict[str, Any]:
     """An error in the middle of a stream."""
     text = message_of(error)
@@ -144,16 +128,9 @@ def _save(context: Context, names: Sequence[str]) -> Answer:
     return Streamed(aclosing(context.runtime.images.save(names)), (("Content-Type", TAR),))
 
 
-async def push(context: Context, request: Request) -> Answer:
-    """``POST /images/{name}/push``."""
-    raise out_of_scope("Pushing to registries is")
-
-
 ROUTES: tuple[Route[Handler], ...] = (
-    Route("POST", "/images/create", create),
     Route("POST", "/images/load", load),
     Route("GET", "/images/get", save_many),
     Route("GET", "/images/{name:path}/get", save),
-    Route("POST", "/images/{name:path}/push", push),
 )
 
