@@ -13,7 +13,7 @@ from bireme.launcher import _tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bireme.launcher._tree import Entry
 
@@ -28,11 +28,20 @@ _KINDS = {
 _ZEROS = bytes(_tree.CHUNK)
 
 
-class Packer:
-    """An archive being written to a descriptor."""
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+_OPAQUE_ATTRIBUTE = "trusted.overlay.opaque"
 
-    def __init__(self, output: int) -> None:
+
+class Packer:
+    """An archive being written to a descriptor.
+
+    ``layer``: what is packed is a writable layer by itself, and becomes an image's (OCI image specification): deletions
+    as whiteouts, and without these places, which the engine has made. None for any other tree.
+    """
+
+    def __init__(self, output: int, layer: Sequence[str] | None = None) -> None:
         self._output = output
+        self._layer = layer
         self._written = 0
         self._links: dict[tuple[int, int], str] = {}
 
@@ -42,8 +51,26 @@ class Packer:
         if name:
             self._header(_described(name, found, _tree.attributes(top)))
         for entry, after in _tree.walk(top, descend):
-            if after < 0:
+            if after < 0 and not (self._layer is not None and self._add_to_layer(entry, self._layer)):
                 self.add(entry, f"{name}/{entry.path}" if name else entry.path)
+
+    def _add_to_layer(self, entry: Entry, left_out: Sequence[str]) -> bool:
+        """Deal with what means something else in a layer; False if it is an entry as any other."""
+        path = f"/{entry.path}"
+        if any(path == place or path.startswith(f"{place}/") for place in left_out):
+            return True
+        if stat.S_ISCHR(entry.found.st_mode) and entry.found.st_rdev == 0:
+            directory, _, name = entry.path.rpartition("/")
+            self._whiteout(f"{directory}/{_WHITEOUT}{name}".lstrip("/"))
+            return True
+        if stat.S_ISDIR(entry.found.st_mode) and _is_opaque(entry):
+            self.add(entry, entry.path)
+            self._whiteout(f"{entry.path}/{_OPAQUE}")
+            return True
+        return False
+
+    def _whiteout(self, name: str) -> None:
+        self._header(tarfile.TarInfo(name))
 
     def add(self, entry: Entry, name: str) -> None:
         """One entry; of a directory not what it holds."""
@@ -101,6 +128,15 @@ class Packer:
         self._written += len(rest)
         while rest:
             rest = rest[os.write(self._output, rest) :]
+
+
+def _is_opaque(entry: Entry) -> bool:
+    """Whether a directory hides what the layers below have in it."""
+    os.fchdir(entry.parent)
+    try:
+        return os.getxattr(entry.name, _OPAQUE_ATTRIBUTE, follow_symlinks=False) == b"y"
+    except OSError:  # no such attribute, or it has just gone
+        return False
 
 
 def _described(name: str, found: os.stat_result, attributes: dict[str, bytes]) -> tarfile.TarInfo:

@@ -59,7 +59,7 @@ def _work(request: ArchiveRequest, descriptors: Sequence[int], pidfd: int, host:
     view = View(request["container"], request["path"])
     actions: dict[str, Callable[[], dict[str, object]]] = {
         "stat": view.describe,
-        "pack": lambda: _pack(view, descriptors[0], contents=request.get("contents", False)),
+        "pack": lambda: _pack(view, descriptors[0], request),
         "unpack": lambda: _unpack(view, descriptors[0], request),
         "copy": lambda: _fill(view, target, request.get("working_dir", "")),
     }
@@ -155,8 +155,9 @@ class View:
         }
 
 
-def _pack(view: View, output: int, *, contents: bool) -> dict[str, object]:
-    packer = Packer(output)
+def _pack(view: View, output: int, request: ArchiveRequest) -> dict[str, object]:
+    packer = Packer(output, request.get("layer"))
+    contents = request.get("contents", False)
     entry = view.find()
     if stat.S_ISDIR(entry.found.st_mode) or view.follow or contents:
         try:

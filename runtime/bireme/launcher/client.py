@@ -65,6 +65,8 @@ END_SECONDS = 15.0
 _DEATH_SECONDS = 5.0
 """How long the kernel may take to end what a dead launcher leaves."""
 _SIGKILL = 9
+_NO_ANSWER = 0
+"""The number of a request that is not answered."""
 _BURST = 64
 """Messages taken in before other tasks get their turn."""
 
@@ -92,6 +94,8 @@ class Launcher:
         self._sending = trio.Lock()
         self._processes: dict[int, tuple[str, Launched]] = {}
         """Those whose exit has not been told, each with its container."""
+        self._first: dict[str, int] = {}
+        """Of each container that runs the first of them."""
         self._found: list[tuple[ContainerFacts, Launched]] = []
         self._gone = ""
         """Why the launcher cannot be asked any more."""
@@ -128,7 +132,7 @@ class Launcher:
         Raises NotFound (no such path), InvalidConfig, StorageError, DriverError.
         """
         await self._ensure()
-        if request["action"] != "unpack" or self._runs(request["container"]):
+        if request["action"] != "unpack" or request["container"] in self._first:
             return await self._archive(request, descriptors)
         async with self._sole_writer(request["container"]):
             return await self._archive(request, descriptors)
@@ -136,9 +140,6 @@ class Launcher:
     async def _archive(self, request: ArchiveRequest, descriptors: Sequence[int]) -> dict[str, object]:
         ask = self._new_ask("archive")
         return dict(await self._until_done(ask, request, descriptors))
-
-    def _runs(self, container: str) -> bool:
-        return any(known == container for known, _ in self._processes.values())
 
     @asynccontextmanager
     async def _sole_writer(self, container: str) -> AsyncIterator[None]:
@@ -165,11 +166,17 @@ class Launcher:
         await self._ask("close-stdin", {"process": process})
 
     async def cleanup(self, container: str) -> None:
-        """Forget a container that has ended. Idempotent. Raises Conflict while it runs."""
+        """Have a container that has ended forgotten, before anything that is asked later. Idempotent.
+
+        Raises Conflict while it runs. Cancelled: it is not forgotten.
+        """
+        if container in self._first:
+            raise Conflict(f"container {container[:12]} is still running")
         if self._gone:
             await trio.lowlevel.checkpoint()  # and with it all that it knew
             return
-        await self._ask("cleanup", {"container": container})
+        await self._send(Ask(_NO_ANSWER, "cleanup"), {"container": container})
+        await trio.lowlevel.checkpoint()
 
     async def seccomp(self, name: str, program: bytes) -> None:
         """Hand over a filter (BPF) under the name that requests refer to it by."""
@@ -253,7 +260,8 @@ class Launcher:
                 except _protocol.Disconnected:
                     break
                 else:
-                    self._asks[ask.number] = ask
+                    if ask.number != _NO_ANSWER:
+                        self._asks[ask.number] = ask
                     return
         raise DriverError(self._gone or "the launcher has ended")
 
@@ -333,7 +341,7 @@ class Launcher:
             ask.succeed(message["ok"])
             return
         facts = message["ok"]
-        ask.succeed(self._register(ask.container, facts, facts["streams"], descriptors))
+        ask.succeed(self._register(ask.container, facts, descriptors, first=ask.operation == "start"))
         if not ask.wanted:
             self._nursery.start_soon(self._late, ask)
 
@@ -342,19 +350,23 @@ class Launcher:
         with _shield(ABORT_SECONDS):
             await self._undo(ask)
 
-    def _register(self, container: str, facts: Mapping[str, Any], names: list[str], descriptors: list[int]) -> Launched:
-        streams = dict(zip(names, descriptors, strict=True))
+    def _register(
+        self, container: str, facts: Mapping[str, Any], descriptors: list[int], *, first: bool
+    ) -> Launched:
+        streams = dict(zip(facts["streams"], descriptors, strict=True))
         descriptors.clear()
         launched = Launched(facts["process"], facts["pid"], facts["started"], streams)
         launched.plain = facts.get("plain", False)
         self._processes[launched.process] = container, launched
+        if first:
+            self._first[container] = launched.process
         return launched
 
     def _adopt(self, facts: ContainerFacts, descriptors: list[int]) -> Launched:
         known = self._processes.get(facts["process"])
         if known is not None:
             return known[1]
-        launched = self._register(facts["container"], facts, facts["streams"], descriptors)
+        launched = self._register(facts["container"], facts, descriptors, first=True)
         if facts["exit"] is not None:
             self._exited(facts["exit"])
         return launched
@@ -362,7 +374,10 @@ class Launcher:
     def _exited(self, facts: ExitFacts) -> None:
         found = self._processes.pop(facts["process"], None)
         if found is not None:
-            found[1].note_exit(facts)
+            container, launched = found
+            if self._first.get(container) == launched.process:
+                del self._first[container]
+            launched.note_exit(facts)
 
     # The end
 
@@ -382,7 +397,7 @@ class Launcher:
         asks, self._asks = self._asks, {}
         for ask in asks.values():
             ask.fail(DriverError(reason))
-        processes, self._processes = self._processes, {}
+        processes, self._processes, self._first = self._processes, {}, {}
         if self._reading.cancelled_caught:
             return
         for container, launched in processes.values():

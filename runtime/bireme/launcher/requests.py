@@ -136,6 +136,8 @@ class ArchiveRequest(TypedDict):
     """``copy``: a directory to make first, so that it is in the volume from its beginning."""
     contents: NotRequired[bool]
     """``pack``: the entries of the directory itself, without its own name (``export``)."""
+    layer: NotRequired[list[str]]
+    """``pack``: the root is a writable layer by itself, to become an image's: whiteouts, and without these places."""
     no_overwrite_dir_non_dir: NotRequired[bool]
     """``unpack``: a directory is never replaced by something else, nor the other way round."""
     copy_uid_gid: NotRequired[bool]

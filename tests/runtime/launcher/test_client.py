@@ -119,7 +119,7 @@ async def test_answers_find_their_askers() -> None:
 
         async def ask(container: str) -> None:
             try:
-                await far.launcher.cleanup(container)
+                await far.launcher.freeze(container, frozen=True)
                 results[container] = "done"
             except BiremeError as error:
                 results[container] = error
@@ -175,7 +175,7 @@ async def test_a_cancelled_start_that_came_about_is_undone() -> None:
             os.write(writing, b"the reader has gone")
         os.close(writing)
         far.send(exit_facts(1))
-        far.answer(await far.expect("cleanup"), {})
+        assert await far.expect("cleanup") == 0
 
 
 async def test_a_start_that_comes_about_when_nobody_waits_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ async def test_a_start_that_comes_about_when_nobody_waits_any_more(monkeypatch: 
         far.answer(number, {"process": 1, "pid": 9, "started": 1, "streams": []})
         far.answer(await far.expect("kill"), {})
         far.send(exit_facts(1))
-        far.answer(await far.expect("cleanup"), {})
+        assert await far.expect("cleanup") == 0
 
 
 async def test_a_launcher_that_dies_fails_every_ask_and_ends_every_process() -> None:
@@ -206,7 +206,7 @@ async def test_a_launcher_that_dies_fails_every_ask_and_ends_every_process() -> 
             number = await far.expect("start")
             far.answer(number, {"process": 1, "pid": 9, "started": 1, "streams": []})
             nursery.start_soon(_fail, far.launcher)
-            await far.expect("cleanup")
+            await far.expect("freeze")
             far.hang_up()
         assert far.connection.swept
         with pytest.raises(DriverError, match=r"the launcher \(pid 1\) has ended: MemoryError"):
@@ -224,7 +224,7 @@ async def _start_and_be_killed(launcher: Launcher) -> None:
 
 async def _fail(launcher: Launcher) -> None:
     with pytest.raises(DriverError):
-        await launcher.cleanup("c0")
+        await launcher.freeze("c0", frozen=True)
 
 
 async def test_descriptors_of_an_answer_nobody_asked_for_are_closed() -> None:
@@ -241,7 +241,7 @@ async def test_descriptors_of_an_answer_nobody_asked_for_are_closed() -> None:
 async def test_unknown_kinds_are_driver_errors() -> None:
     async with open_far() as far, trio.open_nursery() as nursery:
         nursery.start_soon(_fail, far.launcher)
-        number = await far.expect("cleanup")
+        number = await far.expect("freeze")
         far.send({"id": number, "error": {"kind": "of a later version", "message": "x"}})
 
 
