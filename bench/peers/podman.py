@@ -1,0 +1,89 @@
+"""podman on data of its own, with Debian's defaults (crun, conmon, a log file a container): each call is a process."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.peers.session import Session, Site, Times
+from bench.peers.words import Words, names
+from bench.places import spread
+from bench.processes import Failed, told, wait_until_gone, with_argument
+
+_THREADS = 16
+
+
+@contextmanager
+def opened(site: Site) -> Iterator[Session]:
+    """No daemon; what is left at the end is one ``conmon`` a container, which ends with it."""
+    place = spread(site.place)
+    command = [
+        "podman", "--root", str(place / "data"), "--runroot", str(place / "run"), "--tmpdir", str(place / "tmp"),
+        "--cgroup-manager=cgroupfs", "--events-backend=none",
+    ]  # fmt: skip
+    environ = {**os.environ, "HOME": str(place), "XDG_CONFIG_HOME": str(place / "config")}
+    with site.namespace.pool(_THREADS) as pool:
+        # The descriptors that podman wants by default may be more than this host allows.
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        words = Words(command, environ, pool, ("--network", "none", "--ulimit", f"nofile={most}:{most}"))
+        words.do("import", str(site.archive), "busybox")
+        podman = _Podman(words, str(place))
+        try:
+            yield podman.session()
+        finally:
+            podman.end()
+
+
+class _Podman:
+    def __init__(self, words: Words, place: str) -> None:
+        self._words = words
+        self._place = place
+
+    def session(self) -> Session:
+        return Session(
+            version=f"{told(['podman', '--version']).strip()}, {told(['crun', '--version']).split(chr(10))[0]}",
+            start=self.start,
+            run={"command": self._words.life},
+            shared=self.shared,
+            running=self.running,
+            processes=self.processes,
+            executing=self._words.executing,
+            logs=self._words.logs,
+        )
+
+    def start(self, count: int, parallel: int) -> Times:
+        wanted = names("bench", count)
+        try:
+            return self._words.start(wanted, parallel, "-v", "/data")
+        finally:
+            self._words.remove(wanted)
+
+    def shared(self, count: int, parallel: int) -> Times:
+        wanted = names("bench", count)
+        self._words.start(["bench-source"], 1, "-v", "/data")
+        try:
+            return self._words.start(wanted, parallel, "--volumes-from", "bench-source")
+        finally:
+            self._words.remove([*wanted, "bench-source"])
+
+    @contextmanager
+    def running(self, count: int) -> Iterator[None]:
+        wanted = names("bench-running", count)
+        try:
+            self._words.start(wanted, 4, "-v", "/data")
+            yield
+        finally:
+            self._words.remove(wanted)
+
+    def processes(self) -> list[int]:
+        """Every conmon has the place of this podman's data among its arguments."""
+        return list(with_argument(self._place))
+
+    def end(self) -> None:
+        try:
+            self._words.do("rm", "-f", "-a", "-v")
+        except Failed:
+            wait_until_gone(self.processes(), 5.0)
+        wait_until_gone(self.processes())
