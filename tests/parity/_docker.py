@@ -30,15 +30,18 @@ class NoDocker(Exception):
 
 
 @contextlib.contextmanager
-def open_docker(place: Path) -> Iterator[Side]:
-    """A Docker engine in ``place``, a directory with a short name, for the length of the block. Raises NoDocker."""
+def open_docker(place: Path, *, bridge: bool = False) -> Iterator[Side]:
+    """A Docker engine in ``place``, a directory with a short name, for the length of the block. Raises NoDocker.
+
+    ``bridge``: with Docker's default network, inside its own network namespace.
+    """
     if os.geteuid() != 0:
         raise NoDocker("a Docker engine needs root")
     environ = _environment(place)
     group = f"/parity-{os.getpid()}"
     socket = place / "docker.sock"
     with open(place / "dockerd.log", "wb") as log, subprocess.Popen(
-        _command(place, socket, group), env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        _command(place, socket, group, bridge), env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
     ) as process:
         try:
             side = Side("docker", ["docker", "-H", f"unix://{socket}"], environ, socket)
@@ -49,15 +52,17 @@ def open_docker(place: Path) -> Iterator[Side]:
             _remove_groups(group)
 
 
-def _command(place: Path, socket: Path, group: str) -> list[str]:
+def _command(place: Path, socket: Path, group: str, bridge: bool) -> list[str]:
     namespaces = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "--net"]
     own_run = 'mount -t tmpfs run /run && exec "$@"'  # shims have their sockets in /run/containerd, come what may
+    if bridge:
+        own_run = f"busybox ifconfig lo up && {own_run}"
     return [
         "unshare", *namespaces, "sh", "-c", own_run, "sh", "dockerd", "--host", f"unix://{socket}",
         "--data-root", str(place / "data"),
         "--exec-root", str(place / "run"), "--pidfile", str(place / "docker.pid"), "--cgroup-parent", group,
-        "--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false",
-        "--userland-proxy=false",
+        "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--userland-proxy=false",
+        *([] if bridge else ["--bridge=none"]),
     ]  # fmt: skip
 
 

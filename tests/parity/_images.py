@@ -151,6 +151,11 @@ def _image_archive(reference: str, layers: Sequence[bytes], config: dict[str, ob
     return _archive(member(name, content=content) for name, content in [*files, *zip(names, layers, strict=True)])
 
 
+def plain_archive() -> bytes:
+    """A root file system with busybox and nothing else of use."""
+    return _archive(_base())
+
+
 def make_images(side: Side) -> None:
     """Bring all images of the scenarios to a side."""
     system = {name: (_members(entries), changes) for name, (entries, changes) in IMAGES.items()}

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 import trio
 
 from bireme.engine._background import open_background
-from bireme.engine._changes import find_changes
+from bireme.engine._changes import MOUNTED, find_changes
 from bireme.launcher.client import Launcher
 from bireme.launcher.requests import ArchiveRequest
 from bireme.storage import Layout, OverlayRootfs
@@ -46,6 +46,15 @@ class Archives:
         root["layers"] = [*root["layers"], root["upper"]]
         root["upper"], root["work"], root["mounts"], root["files"] = "", "", [], []
         return self._packed({"action": "pack", "container": "", "root": root, "path": "/", "contents": True})
+
+    def layer(self, config: ContainerConfig) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """A tar of what the container has written, as an image's layer has it: whiteouts for what it has removed."""
+        root = self._roots.root_request(config)
+        root["layers"] = [root["upper"]]
+        root["upper"], root["work"], root["mounts"], root["files"] = "", "", [], []
+        request: ArchiveRequest = {"action": "pack", "container": "", "root": root, "path": "/", "contents": True}
+        request["layer"] = sorted(MOUNTED)
+        return self._packed(request)
 
     @asynccontextmanager
     async def _packed(self, request: ArchiveRequest) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,12 @@ import trio
 from bireme.engine import _processes
 from bireme.engine._attach import Attachment
 from bireme.engine._background import open_background
+from bireme.engine._commit import Pieces, image_config
 from bireme.engine._execs import Exec, collect
 from bireme.engine._inspect import inspect_container
 from bireme.engine._request import Environment, environment, parse_restart, words
 from bireme.engine._signals import parse_signal
+from bireme.images import Commit, Image
 from bireme.storage import ContainerLog, LogEntry
 from bireme_actors import (
     STOP_SECONDS,
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
     from bireme.engine._parts import Parts
 
 R = TypeVar("R")
+
+THAW_SECONDS = 10.0
+"""What going on may take after a commit that was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +339,43 @@ class Container:
         if not self.view.state.pid:
             raise Conflict(f"Container {self.id} is not running")
         return self.view.state.pid
+
+    async def commit(
+        self,
+        reference: str = "",
+        *,
+        changes: Sequence[str] = (),
+        message: str = "",
+        author: str = "",
+        pause: bool = True,
+    ) -> Image:
+        """An image of its image's layers and what it has written, without its volumes; frozen meanwhile, if it runs.
+
+        ``changes``: instructions as in a Dockerfile. Raises InvalidConfig, ImageNotFound if its own image is gone,
+        StorageError. Cancelled or failed: no image.
+        """
+        self._still_there()
+        config = self._actor.config
+        made = Commit(
+            base=config.image_id, config=image_config(config), reference=reference, changes=changes, message=message,
+            author=author,
+        )  # fmt: skip
+        with self._here():
+            async with self._frozen(pause), self._parts.archives.layer(config) as pieces:
+                return await self._parts.images.commit(Pieces(pieces), made)
+
+    @asynccontextmanager
+    async def _frozen(self, wanted: bool) -> AsyncIterator[None]:
+        if not wanted or self.status is not Status.RUNNING:
+            yield
+            return
+        await self.pause()
+        try:
+            yield
+        finally:
+            deadline = trio.current_time() + THAW_SECONDS
+            with trio.CancelScope(shield=True, deadline=deadline), suppress(Conflict, NotFound):
+                await self.unpause()
 
     # Its files.
 

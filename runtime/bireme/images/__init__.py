@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bireme.images.commits import Commit
 from bireme.images.model import HistoryEntry, Image, ImageConfig, Progress, ProgressEvent, silent
 from bireme.images.store import ImageStore, open_images
 
 __all__ = [
+    "Commit",
     "HistoryEntry",
     "Image",
     "ImageConfig",

@@ -17,6 +17,7 @@ from bireme.images._layers import Layer
 from bireme.images._opening import Places
 from bireme.images._removal import Removal, plan_removal, users
 from bireme.images._repository import Repository
+from bireme.images.commits import Commit, commit_image
 from bireme.images.imports import import_image, new_name
 from bireme.images.load import Loaded, load_images
 from bireme.images.model import Image, Progress, silent
@@ -119,6 +120,14 @@ class ImageStore:
             progress=progress,
             total=total,
         )
+
+    async def commit(self, source: ByteSource, commit: Commit) -> Image:
+        """An image of another one's layers and one more, from an uncompressed archive of it.
+
+        Raises ImageNotFound for the other one, InvalidConfig for a bad name, change or archive, StorageError.
+        Cancelled or failed: nothing is left.
+        """
+        return await commit_image(self._repository, source, commit)
 
     async def load(self, source: ByteSource, *, progress: Progress = silent, total: int = 0) -> Loaded:
         """The images of a ``docker save`` archive or an OCI image layout, compressed or not.

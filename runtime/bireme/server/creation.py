@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bireme.server.bounds import limits, security
 from bireme.server.hosting import REFUSED, check_host
 from bireme.server.models import CreateBody, MountPoint
+from bireme.server.ports import check_ports
 from bireme_actors import InvalidConfig, Unsupported
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def keywords(body: CreateBody, name: str) -> CreateOptions:
     """Raises InvalidConfig, Unsupported with the specification's or the engine's reason."""
     host = body.host_config
     check_host(host)
+    check_ports(body.exposed_ports, host.port_bindings)
     found: CreateOptions = {
         "name": name.removeprefix("/"),
         "volumes": _volumes(body),

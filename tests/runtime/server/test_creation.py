@@ -250,3 +250,21 @@ def test_a_log_without_a_driver_is_of_the_default_one() -> None:
 def test_a_runtime_beside_the_host_configuration_counts_as_docker_py_sends_it() -> None:
     assert keywords(body(Runtime="runc"), "")["driver"] == "runc"
     assert keywords(body(Runtime="runc", HostConfig={"Runtime": "crun"}), "")["driver"] == "crun"
+
+
+@pytest.mark.parametrize("port", ["80", "80/tcp", "53/udp", "8000-8010/sctp"])
+def test_ports(port: str) -> None:
+    keywords(body(ExposedPorts={port: {}}, HostConfig={"PortBindings": {port: [{"HostPort": "0"}, {}]}}), "")
+
+
+@pytest.mark.parametrize("port", ["", "/tcp", "0", "-1", "65536", "tcp", "80/icmp", "90-80", "None/tcp"])
+def test_what_is_no_port(port: str) -> None:
+    with pytest.raises(InvalidConfig, match="invalid port specification"):
+        keywords(body(ExposedPorts={port: {}}), "")
+    with pytest.raises(InvalidConfig, match="invalid port specification"):
+        keywords(host(PortBindings={port: []}), "")
+
+
+def test_what_is_no_port_of_the_host() -> None:
+    with pytest.raises(InvalidConfig, match='invalid host port of 80/tcp: "abc"'):
+        keywords(host(PortBindings={"80/tcp": [{"HostPort": "abc"}]}), "")

@@ -45,7 +45,7 @@ def document(image: Image, version: tuple[int, int]) -> dict[str, Any]:
         "Id": image.id,
         "RepoTags": list(image.references),
         "RepoDigests": list(image.digests),
-        "Parent": "",
+        "Parent": image.document.get("parent", ""),
         "Comment": image.comment,
         "Created": rfc3339(image.created),
         "DockerVersion": "",
@@ -158,6 +158,21 @@ async def history(context: Context, request: Request) -> Answer:
     return as_json(history_document(context.runtime.images.get(request["name"])))
 
 
+async def commit(context: Context, request: Request) -> Answer:
+    """``POST /commit``; a configuration in the body is left aside, the container's own and ``changes`` count."""
+    query = request.query
+    container = context.runtime.get(query.text("container"))
+    repository, label = query.text("repo"), query.text("tag")
+    image = await container.commit(
+        f"{repository}:{label}" if repository and label else repository,
+        changes=query.many("changes"),
+        message=query.text("comment"),
+        author=query.text("author"),
+        pause=query.flag("pause", True),
+    )
+    return as_json({"Id": image.id}, 201)
+
+
 async def tag(context: Context, request: Request) -> Answer:
     """``POST /images/{name}/tag``."""
     repository, label = request.query.text("repo"), request.query.text("tag")
@@ -189,6 +204,7 @@ async def search(context: Context, request: Request) -> Answer:
 
 ROUTES: tuple[Route[Handler], ...] = (
     Route("GET", "/images/json", list_images),
+    Route("POST", "/commit", commit),
     Route("GET", "/images/search", search),
     Route("POST", "/images/prune", prune),
     Route("GET", "/images/{name:path}/json", inspect),

@@ -11,7 +11,6 @@ _PARTS = {
     "build": "Building images is",
     "session": "Building images is",
     "grpc": "Building images is",
-    "commit": "Making an image of a container's root is",
     "swarm": "Swarm is",
     "nodes": "Swarm is",
     "services": "Swarm is",
