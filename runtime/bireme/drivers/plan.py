@@ -46,6 +46,7 @@ class Requests:
         return self._start(config, *await self._rights(config))
 
     def _start(self, config: ContainerConfig, held: int, seccomp: str) -> StartRequest:
+        """An exit is noted for those whose record another engine may still find and keep."""
         size = console_size(config)
         return {
             "container": config.id,
@@ -57,7 +58,7 @@ class Requests:
             "shm_size": config.limits.shm_size,
             "limits": limits_request(config.limits),
             "init": INIT if config.init else "",
-            "exit_file": self._roots.exit_file(config.id),
+            "exit_file": "" if config.ephemeral or config.auto_remove else self._roots.exit_file(config.id),
             "process": process_request(config, config.process(), capabilities=held, seccomp=seccomp, size=size),
         }
 
