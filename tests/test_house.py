@@ -64,7 +64,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "bireme.blocking": (("bireme._portal", *_ENGINE), frozenset({"anyio"})),
     "bireme.aio": (("bireme._portal", *_ENGINE), frozenset({"anyio"})),
     "bireme.server": ((*_ENGINE, *_BASE), frozenset({"trio", "h11", "msgspec"})),
-    "bireme.cli": (("bireme", "bireme.config"), frozenset()),
+    "bireme.credentials": ((), frozenset()),
+    "bireme.cli": (("bireme", "bireme.config", "bireme.credentials"), frozenset()),
     "bireme.cli.verbs.serve": (("bireme.cli", "bireme.config", "bireme.server"), frozenset()),
 }
 

@@ -87,10 +87,11 @@ class Client:
         body: object = None,
         *,
         upload: Iterable[bytes] | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> Response:
         """An exchange on a connection of its own, whose body is read as it comes. Raises ApiError, Unreachable."""
         data = None if body is None else json.dumps(body).encode()
-        headers = _TAR if upload is not None else _JSON if data else ()
+        headers += _TAR if upload is not None else _JSON if data else ()
         _, response = self._exchange(method, path, query, body=data, upload=upload, headers=headers, once=True)
         if response.status >= 400:
             self._check(response, response.read())

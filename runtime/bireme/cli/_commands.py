@@ -22,7 +22,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "load": ("transfer", "Load an image from a tar archive or STDIN"),
     "logs": ("logs", "Fetch the logs of a container"),
     "pause": ("lifecycle", "Pause all processes within one or more containers"),
-    "pull": ("transfer", "Download an image from a registry"),
+    "login": ("login", "Log in to a registry"),
+    "logout": ("login", "Log out from a registry"),
+    "pull": ("registry", "Download an image from a registry"),
+    "push": ("registry", "Upload an image to a registry"),
     "rename": ("lifecycle", "Rename a container"),
     "restart": ("lifecycle", "Restart one or more containers"),
     "rm": ("lifecycle", "Remove one or more containers"),
@@ -71,7 +74,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "image": (
         "Manage images",
         {
-            **{name: name for name in ("history", "import", "load", "pull", "save", "tag")},
+            **{name: name for name in ("history", "import", "load", "pull", "push", "save", "tag")},
             "inspect": "image inspect",
             "ls": "images",
             "prune": "image prune",

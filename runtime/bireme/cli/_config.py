@@ -61,6 +61,7 @@ CREATE_FLAGS = (
     Flag("network", "", STRING, "Connect the container to a network: none (loopback only) or host"),
     Flag("oom-score-adj", "", INT, "Tune host's OOM preferences (-1000 to 1000)"),
     Flag("pids-limit", "", INT, "Tune container pids limit (set -1 for unlimited)"),
+    Flag("platform", "", STRING, "Platform of the image that is pulled, os/arch[/variant]"),
     Flag("privileged", "", summary="Give extended privileges to this container"),
     Flag(
         "pull",

@@ -25,10 +25,10 @@ def create_container(session: Session, options: Values, arguments: list[str], st
     image, words = arguments[0], arguments[1:]
     console = _terminal.size() if options.on("tty") else (0, 0)
     body = create_body(options, image, words, streams=streams, environ=session.environ, console=console)
-    query = {"name": options.text("name") or None}
+    query = {"name": options.text("name") or None, "platform": options.text("platform") or None}
     with _cidfile(options.text("cidfile")) as note:
         if options.text("pull") == "always":
-            pull(session.client, image, quiet=options.on("quiet"))
+            pull(session, image, quiet=options.on("quiet"), platform=options.text("platform"))
         answer = _create(session, query, body, image, options)
         for warning in answer.get("Warnings") or ():
             warn(f"WARNING: {warning}")
@@ -50,7 +50,7 @@ def _create(
     if not options.on("quiet"):
         name, tag = split_reference(image)
         warn(f"Unable to find image '{name if ':' in tag else image}{'' if tag else ':latest'}' locally")
-    pull(client, image, quiet=options.on("quiet"))
+    pull(session, image, quiet=options.on("quiet"), platform=options.text("platform"))
     return dict(client.json("POST", "/containers/create", query, body))
 
 

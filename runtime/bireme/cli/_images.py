@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from bireme.cli._board import Board
 from bireme.cli._client import decode_stream
 from bireme.cli._errors import CliError
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, TextIO
 
-    from bireme.cli._client import Client
+    from bireme.cli._session import Session
+
+HUB_NAME = "docker.io"
+
 
 
 def split_reference(reference: str) -> tuple[str, str]:
@@ -24,10 +28,52 @@ def split_reference(reference: str) -> tuple[str, str]:
     return (head, tag) if colon and "/" not in tag else (reference, "")
 
 
-def pull(client: Client, reference: str, *, quiet: bool, out: TextIO | None = None) -> None:
-    """Ask the engine to fetch an image; its progress goes to standard error. Raises CliError with its reason."""
+def registry_of(reference: str) -> str:
+    """The registry that an image's name leads to: ``docker.io`` unless the name says another."""
+    first, slash, _ = reference.partition("/")
+    if not slash or not (first == "localhost" or set(first) & set(".:") or first != first.lower()):
+        return HUB_NAME
+    return HUB_NAME if first == f"index.{HUB_NAME}" else first
+
+
+def whole_name(reference: str) -> str:
+    """``busybox:1`` → ``docker.io/library/busybox:1``."""
+    registry = registry_of(reference)
+    path = reference.partition("/")[2] if reference.partition("/")[0].endswith(registry) else reference
+    return f"{registry}/library/{path}" if registry == HUB_NAME and "/" not in path else f"{registry}/{path}"
+
+
+def credentials_header(session: Session, reference: str) -> tuple[tuple[str, str], ...]:
+    """What the registry of an image is to be shown, for the engine to show it; nothing if nothing is known.
+
+    Raises CliError if what is kept cannot be read.
+    """
+    from bireme.credentials import Accounts, CredentialsError, encode_header
+
+    try:
+        account = Accounts.of_user(session.environ).find(registry_of(reference))
+    except CredentialsError as error:
+        raise CliError(str(error)) from None
+    return (("X-Registry-Auth", encode_header(account)),) if account else ()
+
+
+def pull(
+    session: Session,
+    reference: str,
+    *,
+    quiet: bool,
+    platform: str = "",
+    every: bool = False,
+    out: TextIO | None = None,
+) -> None:
+    """Ask the engine to fetch an image (``every``: all tags); its progress goes to standard error.
+
+    Raises CliError with its reason.
+    """
     name, tag = split_reference(reference)
-    response = client.open("POST", "/images/create", {"fromImage": name, "tag": tag or "latest"})
+    query = {"fromImage": name, "tag": None if every else tag or "latest", "platform": platform or None}
+    headers = credentials_header(session, reference)
+    response = session.client.open("POST", "/images/create", query, headers=headers)
     show_progress(response.lines(), quiet=quiet, out=out)
 
 
@@ -40,7 +86,7 @@ def show_progress(
     the stream carries.
     """
     values: list[dict[str, Any]] = []
-    board = _Board(out or sys.stderr)
+    board = Board(out or sys.stderr)
     for value in decode_stream(lines):
         if not isinstance(value, dict):
             continue
@@ -53,38 +99,3 @@ def show_progress(
             board.show(value)
     board.end()
     return values
-
-
-class _Board:
-    """One line for what is under way, rewritten on a terminal; elsewhere only what is final."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._terminal = out.isatty()
-        self._width = 0
-
-    def show(self, value: dict[str, Any]) -> None:
-        layer = f"{value['id']}: " if value.get("id") else ""
-        text = f"{layer}{value['status']}"
-        if not value.get("progressDetail"):
-            self._write(text + "\n")
-        elif self._terminal:
-            self._write(f"{text} {value.get('progress') or _share(value['progressDetail'])}")
-
-    def end(self) -> None:
-        if self._width:
-            self._write("")
-
-    def _write(self, text: str) -> None:
-        if self._width:
-            self._out.write("\r" + " " * self._width + "\r")
-        self._out.write(text)
-        self._out.flush()
-        self._width = 0 if text.endswith("\n") else len(text)
-
-
-def _share(detail: dict[str, Any]) -> str:
-    from bireme.cli._render.units import human_size
-
-    current, total = int(detail.get("current") or 0), int(detail.get("total") or 0)
-    return f"{human_size(current)}/{human_size(total)}" if total else human_size(current)

@@ -161,5 +161,5 @@ def test_on_a_terminal_a_step_is_rewritten_in_place(
     ]
     show_progress(lines, steps_only=True)
     first, second = "l1: Unpacking 5kB/10kB", "l1: Unpacking 10kB"
-    clear = ["\r" + " " * len(text) + "\r" for text in (first, second)]
-    assert capsys.readouterr().err == first + clear[0] + second + clear[1]
+    up, down = "\x1b[1A\x1b[2K\r", "\r\x1b[1B"
+    assert capsys.readouterr().err == f"\n{up}{first}{down}{up}{second}{down}"

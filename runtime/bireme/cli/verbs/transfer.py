@@ -1,4 +1,4 @@
-"""Images on their way in and out: ``import``, ``load``, ``save``, ``pull``."""
+"""Images in and out as archives: ``import``, ``load``, ``save``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from bireme.cli._client import quote
 from bireme.cli._command import Command
 from bireme.cli._errors import CliError
 from bireme.cli._flags import LIST, STRING, Flag
-from bireme.cli._images import pull as fetch
 from bireme.cli._images import show_progress, split_reference
 from bireme.cli._session import say
 from bireme.cli._transfer import check_output, deliver, source
@@ -66,18 +65,6 @@ def save(session: Session, options: Values, arguments: list[str]) -> int:
     return 0
 
 
-def pull(session: Session, options: Values, arguments: list[str]) -> int:
-    reference = arguments[0]
-    name, tag = split_reference(reference)
-    if not tag:
-        reference = f"{name}:latest"
-        if not options.on("quiet"):
-            say("Using default tag: latest")
-    fetch(session.client, reference, quiet=options.on("quiet"), out=sys.stdout)
-    say(reference)
-    return 0
-
-
 COMMANDS = {
     "import": Command(
         "import",
@@ -109,14 +96,5 @@ COMMANDS = {
         save,
         flags=(Flag("output", "o", STRING, "Write to a file, instead of STDOUT"),),
         least=1,
-    ),
-    "pull": Command(
-        "pull",
-        "pull [OPTIONS] NAME[:TAG|@DIGEST]",
-        "Download an image from a registry",
-        pull,
-        flags=(Flag("quiet", "q", summary="Suppress verbose output"),),
-        least=1,
-        most=1,
     ),
 }
