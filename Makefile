@@ -3,11 +3,12 @@
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help demo test parity lint bench lock clean
+.PHONY: help demo test fuzz parity lint bench lock clean
 
 help:
 	@echo "make demo   install what is needed and show the three uses of data volumes, on real containers (root)"
 	@echo "make test   install what the tests need and run all checks (root; without it, what needs root is skipped)"
+	@echo "make fuzz   ten minutes of half-valid requests to the API: no 500, no hang, no leak (root; SECONDS, SEED)"
 	@echo "make parity play the scenarios of tests/parity on Bireme and on Docker, side by side (root, Docker)"
 	@echo "make lint   ruff and mypy alone"
 	@echo "make bench  containers a second, beside what else is installed (root)"
@@ -26,6 +27,11 @@ parity:
 	@[ "$$(id -u)" = 0 ] || { echo "make parity: containers need root: sudo make parity" >&2; exit 1; }
 	@bash .ci/setup test
 	@$(BIN)/python -m tests.parity $(SCENARIOS)
+
+fuzz:
+	@[ "$$(id -u)" = 0 ] || { echo "make fuzz: containers need root: sudo make fuzz" >&2; exit 1; }
+	@bash .ci/setup test
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 lint:
 	@bash .ci/setup test

@@ -30,18 +30,19 @@ sys.exit(run_engine(EngineSettings(root=root, run_dir=run_dir, ready_fd=int(read
 class Engine:
     """One engine; ``directory`` keeps its root and its log from one to the next."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, program: str = _PROGRAM, extra: Sequence[int] = ()) -> None:
+        """``program`` is told root, run directory, where to say that it is ready, and the descriptors ``extra``."""
         self.directory = directory
         self.socket = str(directory / "run" / "bireme.sock")
         ready, tell = os.pipe()
         with open(directory / "engine.log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(directory / "root"), str(directory / "run"), str(tell)],
+                [sys.executable, "-c", program, f"{directory}/root", f"{directory}/run", *map(str, (tell, *extra))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-                pass_fds=(tell,),
+                pass_fds=(tell, *extra),
             )
         os.close(tell)
         try:
