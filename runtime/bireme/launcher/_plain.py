@@ -325,6 +325,8 @@ class PlainSetup:
         calls.add("setresgid", identity.gid, identity.gid, identity.gid)
         if identity.uid:
             calls.add("setresuid", identity.uid, identity.uid, identity.uid)
+            # Another user's process, in the launcher's memory: never to be looked into, whatever fs.suid_dumpable says.
+            calls.add("prctl", sys_.PR_SET_DUMPABLE, 0, 0, 0, 0)
         held = 0 if identity.uid else capabilities & self._permitted
         header, data = sys_.capability_words(held, held, 0)
         calls.add("capset", calls.data(header), calls.data(data))

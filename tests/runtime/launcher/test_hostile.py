@@ -292,3 +292,16 @@ async def test_the_launcher_survives_what_it_does_not_understand(bench: Bench) -
     with pytest.raises(DriverError, match="does not understand 'start'"):
         await bench.launcher.start(broken)
     assert (await bench.run_shell("echo fine")).out == "fine\n"
+
+
+async def test_the_launcher_is_not_dumpable_after_a_start_as_another_user(bench: Bench) -> None:
+    """A change of users makes a process as dumpable as ``fs.suid_dumpable`` says, and a new one is in our memory."""
+    for _ in range(2):
+        await bench.run_shell("true", user="ann")
+    pid = bench.launcher.facts["pid"]
+    assert os.stat(f"/proc/{pid}/auxv").st_uid == 0
+    found = subprocess.run(
+        ["setpriv", "--reuid=1000", "--regid=1001", "--clear-groups", "cat", f"/proc/{pid}/environ"],
+        capture_output=True,
+    )
+    assert b"Permission denied" in found.stderr
