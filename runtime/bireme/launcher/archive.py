@@ -12,6 +12,7 @@ before it leaves the host: the view has no Python in it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import resource
@@ -121,19 +122,31 @@ class View:
         self.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def open_directory(self) -> int:
-        """The directory at the path, links followed. Raises FileNotFoundError, NotADirectoryError."""
-        return sys_.openat2(self.root, self.clean, os.O_RDONLY | os.O_DIRECTORY, resolve=_IN_ROOT)
+        """The directory at the path, links followed. Raises FileNotFoundError, NotADirectoryError, Failure."""
+        return self._open(self.clean)
+
+    def _open(self, path: str) -> int:
+        try:
+            return sys_.openat2(self.root, path, os.O_RDONLY | os.O_DIRECTORY, resolve=_IN_ROOT)
+        except OSError as error:
+            raise self._impossible(error) from None
 
     def find(self) -> _tree.Entry:
         """The path's last name in its directory. Raises Failure if it is missing."""
         try:
-            parent = sys_.openat2(
-                self.root, posixpath.dirname(self.clean), os.O_RDONLY | os.O_DIRECTORY, resolve=_IN_ROOT
-            )
+            parent = self._open(posixpath.dirname(self.clean))
             name = self.name if self.clean != "/" else "."
             return _tree.Entry(parent, name, name, os.lstat(name, dir_fd=parent))
         except (FileNotFoundError, NotADirectoryError):
             raise self.missing() from None
+        except OSError as error:
+            raise self._impossible(error) from None
+
+    def _impossible(self, error: OSError) -> Exception:
+        """What to raise: a path that can lead nowhere is its giver's mistake."""
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return Failure(INVALID, f"invalid path {self.path}: {(error.strerror or '').lower()}")
+        return error
 
     def missing(self) -> Failure:
         """What to say of a path that is not there."""
@@ -145,7 +158,10 @@ class View:
         target = ""
         if stat.S_ISLNK(entry.found.st_mode):
             target = "/" + "/".join(_resolve.without_links(self.root, self.clean))
-        found = os.fstat(self.open_directory()) if self.follow and target else entry.found
+        try:
+            found = os.fstat(self.open_directory()) if self.follow and target else entry.found
+        except (FileNotFoundError, NotADirectoryError):
+            raise self.missing() from None
         return {
             "name": self.name,
             "size": found.st_size,

@@ -300,8 +300,6 @@ async def test_the_launcher_is_not_dumpable_after_a_start_as_another_user(bench:
         await bench.run_shell("true", user="ann")
     pid = bench.launcher.facts["pid"]
     assert os.stat(f"/proc/{pid}/auxv").st_uid == 0
-    found = subprocess.run(
-        ["setpriv", "--reuid=1000", "--regid=1001", "--clear-groups", "cat", f"/proc/{pid}/environ"],
-        capture_output=True,
-    )
+    command = ["setpriv", "--reuid=1000", "--regid=1001", "--clear-groups", "cat", f"/proc/{pid}/environ"]
+    found = await trio.run_process(command, capture_stderr=True, check=False)
     assert b"Permission denied" in found.stderr

@@ -16,9 +16,9 @@ LOOK = """
 cat /proc/self/mountinfo | cut -d' ' -f5-10 | sed -e s/lowerdir=.*// | sort
 cat /proc/self/status | grep -E '^(Cap|Uid|Gid|Groups|Seccomp|NoNewPrivs|Umask|SigBlk|SigIgn|SigCgt|FDSize)'
 cat /proc/self/limits
-ls -ln /dev | grep -v total
+cd /dev; stat -c '%n %a %u %g %F %t %T' * ; cd - >/dev/null
 ls /proc/$$/fd; readlink /proc/$$/fd/0 | cut -d: -f1
-ls -ldn / /dev /proc /sys /data /work
+stat -c '%n %a %u %g %F' / /dev /proc /sys /data /work
 env | sort; pwd; id; hostname; umask
 ifconfig lo | grep -E 'UP|inet '
 cat /proc/1/cgroup
