@@ -19,7 +19,7 @@ from bireme_actors import InvalidConfig
 _LONGEST_HEADER = 1 << 15
 _MOST_CHALLENGES = 16
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|$)")
+_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|$|(?=,))")
 _PARAMETER = re.compile(rf'[\s,]*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))')
 
 

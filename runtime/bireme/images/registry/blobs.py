@@ -15,7 +15,7 @@ from bireme.images.registry.faults import RegistryError, read_refusal
 from bireme.images.registry.partials import Partial, Partials
 from bireme.images.registry.patience import TRANSIENT, retry_after
 from bireme.images.registry.progress import LayerLine
-from bireme.images.registry.session import MOST_REFUSAL, Session, read_bounded
+from bireme.images.registry.session import MOST_REFUSAL, Session, body_of, read_bounded
 
 _FLUSH = 1 << 20
 _FLUSH_SECONDS = 5.0
@@ -131,16 +131,17 @@ async def _check_head(response: httpx.Response, partial: Partial, descriptor: De
 async def _receive(response: httpx.Response, partial: Partial, descriptor: Descriptor, line: LayerLine) -> None:
     pending = bytearray()
     try:
-        async for piece in response.aiter_raw():
-            pending += piece
-            if partial.length + len(pending) > descriptor.size:
-                pending.clear()
-                raise _too_long(descriptor)
-            line.count("Downloading", partial.length + len(pending), descriptor.size)
-            if len(pending) >= _FLUSH:
-                data = bytes(pending)
-                pending.clear()
-                await trio.to_thread.run_sync(partial.append, data)
+        async with body_of(response) as pieces:
+            async for piece in pieces:
+                pending += piece
+                if partial.length + len(pending) > descriptor.size:
+                    pending.clear()
+                    raise _too_long(descriptor)
+                line.count("Downloading", partial.length + len(pending), descriptor.size)
+                if len(pending) >= _FLUSH:
+                    data = bytes(pending)
+                    pending.clear()
+                    await trio.to_thread.run_sync(partial.append, data)
     finally:
         if pending:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _FLUSH_SECONDS):

@@ -148,7 +148,7 @@ def parse_platform(text: str) -> Platform | None:
     if not text:
         return None
     parts = text.lower().split("/")
-    if len(parts) > 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", part) for part in parts):
+    if len(parts) > 3 or not all(re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", part) for part in parts):
         raise InvalidConfig(f'"{text}" is an invalid OS component of "{text}": OSAndVersion specifier')
     if len(parts) == 1:
         parts = [parts[0], host_platform()[0]] if parts[0] in ("linux", "windows") else ["linux", parts[0]]

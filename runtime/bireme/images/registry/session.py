@@ -9,7 +9,7 @@ uploads (one attempt; ``upload`` begins anew).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -24,11 +24,12 @@ from bireme.images.registry.authority import Authority, TokenRequest
 from bireme.images.registry.faults import RegistryError, refusal
 from bireme.images.registry.patience import PATIENCE, TRANSIENT, Patience, retry_after
 from bireme.images.registry.places import Endpoint, Registries, endpoints
-from bireme.images.registry.transport import explain, make_client, telling
+from bireme.images.registry.transport import make_client, telling
 
 MOST_REFUSAL = 1 << 16
 """Bytes of an error's body that are read."""
 _MOST_REDIRECTS = 6
+_CLOSE_SECONDS = 2.0
 _WHOLE_SECONDS = 120.0
 """For an answer that is read whole."""
 _PING_STATUSES = TRANSIENT | {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}
@@ -141,7 +142,7 @@ class Session:
                 response = await self._redirected(method, url, headers, response)
                 yield response
             finally:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
                     await response.aclose()
 
     async def _authorized(
@@ -235,17 +236,35 @@ def _origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
+@asynccontextmanager
+async def body_of(response: httpx.Response) -> AsyncIterator[AsyncIterator[bytes]]:
+    """A body as it comes. Whoever stops early may do so: the connection ends then.
+
+    httpx passes a body through several generators, which only an end of their source ends all at once.
+    """
+    pieces = response.aiter_raw()
+    try:
+        yield pieces
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
+            await response.aclose()
+            with suppress(httpx.HTTPError, httpx.StreamError):
+                async for _ in pieces:
+                    pass
+
+
 async def read_bounded(response: httpx.Response, most: int, url: str) -> bytes:
     """A body of at most ``most`` bytes. Raises RegistryError for a longer one, without reading it."""
     announced = response.headers.get("content-length", "")
     data = bytearray()
     if not (announced.isdigit() and int(announced[:19]) > most):
-        async for piece in response.aiter_raw():
-            data += piece
-            if len(data) > most:
-                break
-        else:
-            return bytes(data)
+        async with body_of(response) as pieces:
+            async for piece in pieces:
+                data += piece
+                if len(data) > most:
+                    break
+            else:
+                return bytes(data)
     raise RegistryError(f'Get "{url[:300]}": the answer is longer than {most} bytes')
 
 
@@ -276,6 +295,3 @@ async def open_session(
             return
     assert failure is not None
     raise failure
-
-
-__all__ = ["Answer", "Options", "Session", "explain", "open_session", "read_bounded"]
