@@ -1,7 +1,7 @@
 # The first two are all a new user needs: `make demo`, as root, and `make test`.
 
 BIN := .venv/bin
-export PYTHON
+export PYTHON DOCKER_PY_SUITE
 
 .PHONY: help demo test fuzz parity lint bench lock clean
 
@@ -10,6 +10,7 @@ help:
 	@echo "make test   install what the tests need and run all checks (root; without it, what needs root is skipped)"
 	@echo "make fuzz   ten minutes of half-valid requests to the API: no 500, no hang, no leak (root; SECONDS, SEED)"
 	@echo "make parity play the scenarios of tests/parity on Bireme and on Docker, side by side (root, Docker)"
+	@echo "make clients run docker-py's own suite, from the checkout that DOCKER_PY_SUITE names, on a served engine (root)"
 	@echo "make lint   ruff and mypy alone"
 	@echo "make bench  containers a second, beside what else is installed (root)"
 	@echo "make lock   write requirements.lock anew"
@@ -32,6 +33,11 @@ fuzz:
 	@[ "$$(id -u)" = 0 ] || { echo "make fuzz: containers need root: sudo make fuzz" >&2; exit 1; }
 	@bash .ci/setup test
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+clients:
+	@[ "$$(id -u)" = 0 ] || { echo "make clients: containers need root: sudo make clients" >&2; exit 1; }
+	@bash .ci/setup test
+	@$(BIN)/python -m tests.clients $(CLIENTS_FLAGS)
 
 lint:
 	@bash .ci/setup test
