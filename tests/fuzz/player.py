@@ -71,7 +71,8 @@ def _body(world: World, body: bytes) -> bytes:
 async def _answer(socket: str, sent: bytes, ask: Ask) -> Answer:
     may_wait = _MAY_WAIT.search(ask.target.partition("?")[0]) is not None
     connection = h11.Connection(h11.CLIENT)
-    connection.send(h11.Request(method=ask.method, target="/", headers=[("Host", "x")]))
+    upgrade = [("Host", "x"), ("Connection", "Upgrade"), ("Upgrade", "tcp")]  # whatever was sent: h11 takes 101 then
+    connection.send(h11.Request(method=ask.method, target="/", headers=upgrade))
     connection.send(h11.EndOfMessage())
     found = Answer(0, {}, b"", whole=False)
     with trio.move_on_after(GLANCE if may_wait else PATIENCE) as patience:

@@ -11,6 +11,7 @@ from bireme.cli._values import (
     labels,
     parse_bytes,
     parse_cpus,
+    parse_duration,
     parse_restart,
     parse_ulimit,
 )
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 PULL = ("always", "missing", "never")
 _STREAMS = ("stdin", "stdout", "stderr")
+
+
+_HEALTH_SPANS = {
+    "Interval": "health-interval",
+    "Timeout": "health-timeout",
+    "StartPeriod": "health-start-period",
+    "StartInterval": "health-start-interval",
+}
 
 
 def _check_stream(text: str) -> None:
@@ -50,6 +59,12 @@ CREATE_FLAGS = (
     Flag("env-file", "", LIST, "Read in a file of environment variables"),
     Flag("expose", "", LIST, "Expose a port or a range of ports"),
     Flag("group-add", "", LIST, "Add additional groups to join"),
+    Flag("health-cmd", "", STRING, "Command to run to check health"),
+    Flag("health-interval", "", "duration", "Time between running the check (ms|s|m|h)", check=parse_duration),
+    Flag("health-retries", "", INT, "Consecutive failures needed to report unhealthy"),
+    Flag("health-start-interval", "", "duration", "Time between checks in the start period", check=parse_duration),
+    Flag("health-start-period", "", "duration", "Time in which failures do not count yet", check=parse_duration),
+    Flag("health-timeout", "", "duration", "Maximum time to allow one check to run", check=parse_duration),
     Flag("hostname", "h", STRING, "Container host name"),
     Flag("init", "", summary="Run an init inside the container that forwards signals and reaps processes"),
     Flag("interactive", "i", summary="Keep STDIN open even if not attached"),
@@ -59,6 +74,7 @@ CREATE_FLAGS = (
     Flag("mount", "", "mount", "Make a volume (type=volume,target=PATH)", repeatable=True, check=parse_mount),
     Flag("name", "", STRING, "Assign a name to the container"),
     Flag("network", "", STRING, "Connect the container to a network: none (loopback only) or host"),
+    Flag("no-healthcheck", "", summary="Disable any container-specified HEALTHCHECK"),
     Flag("oom-score-adj", "", INT, "Tune host's OOM preferences (-1000 to 1000)"),
     Flag("pids-limit", "", INT, "Tune container pids limit (set -1 for unlimited)"),
     Flag("platform", "", STRING, "Platform of the image that is pulled, os/arch[/variant]"),
@@ -168,6 +184,7 @@ def _container(
         "StopSignal": options.text("stop-signal"),
         "StopTimeout": options.number("stop-timeout"),
     }
+    body["Healthcheck"] = _health(options)
     body = {key: value for key, value in body.items() if value not in (None, "", False, [], {})}
     if options.given("stop-timeout"):
         body["StopTimeout"] = options.number("stop-timeout")
@@ -175,6 +192,22 @@ def _container(
         # An empty text takes the image's entrypoint away; as a list of one empty text the API can say so.
         body["Entrypoint"] = [options.text("entrypoint")]
     return body
+
+
+def _health(options: Values) -> dict[str, Any]:
+    """Raises CliError where a check is given and taken away at once."""
+    command = options.text("health-cmd")
+    check = {
+        "Test": ["CMD-SHELL", command] if command else None,
+        "Retries": options.number("health-retries"),
+        **{key: round(parse_duration(options.text(flag) or "0s") * 1e9) for key, flag in _HEALTH_SPANS.items()},
+    }
+    check = {key: value for key, value in check.items() if value}
+    if not options.on("no-healthcheck"):
+        return check
+    if check:
+        raise CliError("bireme: --no-healthcheck conflicts with --health-* options", ENGINE_ERROR)
+    return {"Test": ["NONE"]}
 
 
 def _port(text: str) -> str:

@@ -7,6 +7,7 @@ from bireme.engine._background import open_background
 from bireme.engine._container import Completed, Container
 from bireme.engine._events import EventsLost
 from bireme.engine._execs import Exec
+from bireme.engine._health import shown_health
 from bireme.engine._info import API_VERSION, MIN_API_VERSION
 from bireme.engine._inspect import format_time, mount_json, network_id, shown_status
 from bireme.engine._open import open_engine, open_runtime
@@ -49,6 +50,7 @@ __all__ = [
     "parse_signal",
     "read_auth_header",
     "read_credentials",
+    "shown_health",
     "shown_status",
     "signal_name",
 ]

@@ -17,6 +17,7 @@ from bireme.engine._attach import Attachment
 from bireme.engine._background import open_background
 from bireme.engine._commit import Pieces, image_config
 from bireme.engine._execs import Exec, collect
+from bireme.engine._health import Health
 from bireme.engine._inspect import inspect_container
 from bireme.engine._request import Environment, environment, parse_restart, words
 from bireme.engine._signals import parse_signal
@@ -123,10 +124,15 @@ class Container:
         layout = self._parts.layout
         return {mount.destination: Path(layout.volume(mount.volume)) for mount in self._actor.config.mounts}
 
+    @property
+    def health(self) -> Health | None:
+        """What its health check has found; None without one, or before the first start."""
+        return self._parts.health.of(self.id)
+
     def inspect(self) -> dict[str, object]:
         """Docker's JSON of it (Engine API, ``ContainerInspect``)."""
         layers = self._parts.layers_of(self._actor.config)
-        return inspect_container(self.view, self._parts.layout, layers, self._parts.execs.of(self.id))
+        return inspect_container(self.view, self._parts.layout, layers, self._parts.execs.of(self.id), self.health)
 
     # Its life.
 

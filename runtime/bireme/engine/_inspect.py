@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from bireme.engine._health import Health, health_json
 from bireme.engine._signals import signal_name
 from bireme.storage import Layout
 from bireme_actors import (
@@ -48,7 +49,11 @@ def shown_status(status: Status) -> str:
 
 
 def inspect_container(
-    view: ContainerView, layout: Layout, layers: tuple[str, ...], execs: tuple[str, ...]
+    view: ContainerView,
+    layout: Layout,
+    layers: tuple[str, ...],
+    execs: tuple[str, ...],
+    health: Health | None = None,
 ) -> dict[str, object]:
     """The whole object."""
     config, state = view.config, view.state
@@ -58,7 +63,7 @@ def inspect_container(
         "Created": format_time(config.created),
         "Path": config.args[0],
         "Args": list(config.args[1:]),
-        "State": _state(state),
+        "State": _state(state) | ({"Health": health_json(health, format_time)} if health is not None else {}),
         "Image": config.image_id,
         "ResolvConfPath": f"{files}/resolv.conf",
         "HostnamePath": f"{files}/hostname",

@@ -22,6 +22,7 @@ from bireme.engine._content import ArchiveContent
 from bireme.engine._events import EventBus
 from bireme.engine._execs import Execs
 from bireme.engine._parts import Parts
+from bireme.engine._probing import HealthChecks
 from bireme.engine._runtime import Runtime
 from bireme.images import open_images
 from bireme.images.registry import Registries
@@ -104,11 +105,15 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
             ports = Ports(drivers, volumes, roots, records, logs, events, time.time_ns)
             async with open_background() as services, open_supervisor(ports, on_exit=on_exit) as supervisor:
                 archives, execs = Archives(launcher, roots, layout), Execs(events, services)
+                health = HealthChecks(supervisor, events, services)
                 parts = Parts(
-                    settings, layout, images, launcher, records, volumes, logs, events, archives, supervisor, execs
+                    settings, layout, images, launcher, records, volumes, logs, events, archives, supervisor, execs,
+                    health,
                 )
                 events.listen(execs.hear)
+                events.listen(health.hear)
                 await _adopt(supervisor, drivers, found.records, serving=detached)
+                health.resume()
                 yield Runtime(parts, ephemeral=on_exit is OnExit.REMOVE)
 
 

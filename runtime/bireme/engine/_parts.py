@@ -8,6 +8,7 @@ from bireme.config import Settings
 from bireme.engine._archives import Archives
 from bireme.engine._events import EventBus
 from bireme.engine._execs import Execs
+from bireme.engine._probing import HealthChecks
 from bireme.images import ImageStore
 from bireme.launcher.client import Launcher
 from bireme.storage import FileRecords, JsonLogs, Layout, VolumeDirectories
@@ -29,6 +30,7 @@ class Parts:
     archives: Archives
     supervisor: Supervisor
     execs: Execs
+    health: HealthChecks
 
     def layers_of(self, config: ContainerConfig) -> tuple[str, ...]:
         """Directory names of the container's image, the lowest first; none if that image is gone."""

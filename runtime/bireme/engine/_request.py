@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypedDict
 
+from bireme.engine._health import with_check
 from bireme.engine._signals import parse_signal
 from bireme.images import Image
 from bireme_actors import (
@@ -115,10 +116,10 @@ def build_config(
         volumes_from=tuple(_source(item) for item in _items("volumes_from", options.get("volumes_from", ()))),
         restart=restart,
     )
-    return _plain(config, options)
+    return _plain(config, options, image)
 
 
-def _plain(config: ContainerConfig, options: CreateOptions) -> ContainerConfig:
+def _plain(config: ContainerConfig, options: CreateOptions, image: Image) -> ContainerConfig:
     """What needs no more than a check."""
     stop_timeout = options.get("stop_timeout")
     if stop_timeout is not None and stop_timeout < -1:
@@ -135,7 +136,7 @@ def _plain(config: ContainerConfig, options: CreateOptions) -> ContainerConfig:
         stop_timeout=stop_timeout,
         security=options.get("security", Security()),
         limits=options.get("limits", Limits()),
-        extra=_extra(options),
+        extra=with_check(_extra(options), image.config.extra),
     )
 
 

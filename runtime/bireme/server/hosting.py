@@ -61,10 +61,7 @@ _WARNED: Mapping[str, str] = {
 
 def warnings(body: CreateBody) -> list[str]:
     """What the user should know about a container that was created all the same."""
-    found = [text for field, text in _WARNED.items() if _given(body.host_config, field)]
-    if body.healthcheck.get("Test") not in (None, [], ["NONE"]):
-        found.append("The health check is kept but not run")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(text for field, text in _WARNED.items() if _given(body.host_config, field)))
 
 
 def _given(model: Model, field: str) -> bool:

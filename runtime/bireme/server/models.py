@@ -141,6 +141,17 @@ class HostConfig(Resources, frozen=True):
     init: bool = False
 
 
+class Healthcheck(Model, frozen=True):
+    """How to see whether a container is well; times in nanoseconds."""
+
+    test: list[str] = []
+    interval: Int64 = 0
+    timeout: Int64 = 0
+    retries: Int64 = 0
+    start_period: Int64 = 0
+    start_interval: Int64 = 0
+
+
 class NetworkingConfig(Model, frozen=True):
     """Networks to join, by name."""
 
@@ -163,7 +174,7 @@ class CreateBody(Model, frozen=True):
     stdin_once: bool = False
     env: list[str] = []
     cmd: Words = []
-    healthcheck: Empty = {}
+    healthcheck: Healthcheck | None = None
     args_escaped: bool = False
     volumes: dict[str, Empty] = {}
     working_dir: str = ""

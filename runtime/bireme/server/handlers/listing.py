@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bireme.engine import network_id, shown_status
+from bireme.engine import network_id, shown_health, shown_status
 from bireme.server.filters import Filters, searches
 from bireme.server.times import SECOND, span
 from bireme_actors import BiremeError, ContainerState, ContainerView, InvalidConfig, Mount, Status
@@ -21,11 +22,11 @@ KNOWN_FILTERS = (
 _STATES = frozenset({"created", "restarting", "running", "removing", "paused", "exited", "dead"})
 
 
-def status_text(state: ContainerState, now: int) -> str:
+def status_text(state: ContainerState, now: int, health: str = "") -> str:
     """``Up 3 seconds (Paused)``: Docker's words for where a container stands."""
     if state.running:
-        paused = " (Paused)" if state.status is Status.PAUSED else ""
-        return f"Up {span((now - state.started) / SECOND)}{paused}"
+        more = " (Paused)" if state.status is Status.PAUSED else health
+        return f"Up {span((now - state.started) / SECOND)}{more}"
     ago = span((now - state.finished) / SECOND)
     match state.status:
         case Status.RESTARTING:
@@ -55,7 +56,7 @@ def summary(container: Container, runtime: Runtime, now: int) -> dict[str, Any]:
         "Ports": [],
         "Labels": dict(config.labels),
         "State": shown_status(state.status),
-        "Status": status_text(state, now),
+        "Status": status_text(state, now, shown_health(container.health)),
         "HostConfig": {"NetworkMode": config.network},
         "NetworkSettings": {"Networks": {config.network: _endpoint(config.network)}},
         "Mounts": [_mount(mount, str(container.volumes[mount.destination])) for mount in config.mounts],
@@ -105,7 +106,10 @@ def select(runtime: Runtime, filters: Filters, *, everything: bool, limit: int) 
     found = [
         container
         for container in runtime.list()
-        if in_time(container.view) and of_image(container.view) and _fits(container.view, filters)
+        if in_time(container.view)
+        and of_image(container.view)
+        and _fits(container.view, filters)
+        and filters.fits("health", partial(_is_healthy, container))
     ]
     if not everything:
         found = [container for container in found if container.view.state.running]
@@ -131,13 +135,16 @@ def _fits(view: ContainerView, filters: Filters) -> bool:
         and filters.fits("exited", lambda value: bool(state.finished) and int(value) == state.exit_code)
         and filters.fits("volume", lambda value: value in mounted)
         and filters.fits("network", lambda value: value in (config.network, network_id(config.network)))
-        and filters.fits("health", lambda value: value == "none")
         and filters.fits("is-task", lambda value: value.lower() in ("0", "false"))
         and filters.fits("isolation", lambda value: value in ("", "default"))
         and not filters.get("publish")
         and not filters.get("expose")
         and filters.labels_fit(config.labels)
     )
+
+
+def _is_healthy(container: Container, wanted: str) -> bool:
+    return wanted == ("none" if container.health is None else container.health.status)
 
 
 def _by_time(runtime: Runtime, filters: Filters) -> Callable[[ContainerView], bool]:
