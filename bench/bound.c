@@ -331,8 +331,8 @@ static void work(int gate, int *mine, int *count) {
         if (!run.until_exit) continue;
         reap(sample->pid);
         remove_group(number);
-        sample->ended = now();
         if (run.whole) clear_away(number);
+        sample->ended = now();
     }
 }
 

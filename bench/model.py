@@ -34,13 +34,15 @@ class Plan:
     """Output of the container whose log is followed."""
     actors: tuple[int, ...] = (0, 1000, 3000, 10000)
     """Containers that exist already when the core alone is measured."""
+    decisions: int = 3200
+    """Starts, and lives, of the core alone."""
     patience: float = 300.0
     """Seconds that one start of many containers may take, their removal included; what would take longer is skipped."""
 
 
 QUICK = Plan(
     sizes=(20, 100), rounds=1, probe=20, lives=10, shared=10, waiters=(1, 100), exits=3, running=(1, 20), mebibytes=8,
-    actors=(0, 1000), patience=60.0,
+    actors=(0, 1000), decisions=800, patience=60.0,
 )  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def smallest(count: int) -> Plan:
     """Only proves that everything works: ``count`` of each."""
     return Plan(
         sizes=(count,), rounds=1, probe=count, lives=count, shared=count, waiters=(count,), exits=1, running=(count,),
-        mebibytes=1, actors=(0, count), patience=30.0,
+        mebibytes=1, actors=(0, count), decisions=10 * count, patience=30.0,
     )  # fmt: skip
 
 

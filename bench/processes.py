@@ -37,7 +37,7 @@ def call(command: Sequence[str], environ: Mapping[str, str] | None = None, *, ou
         _, status = os.waitpid(pid, 0)
         if status:
             text = os.pread(errors, 4000, 0).decode("utf-8", "replace").strip()
-            raise Failed(f"{' '.join(command[:12])}: {text[-600:] or f'status {status >> 8 or status}'}")
+            raise Failed(f"{command[0]}: {text[-600:] or f'status {status >> 8 or status}'}")
     finally:
         os.close(errors)
 

@@ -25,15 +25,23 @@ def opened(site: Site) -> Iterator[Session]:
     ]  # fmt: skip
     environ = {**os.environ, "HOME": str(place), "XDG_CONFIG_HOME": str(place / "config")}
     with site.namespace.pool(_THREADS) as pool:
-        # The descriptors that podman wants by default may be more than this host allows.
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        words = Words(command, environ, pool, ("--network", "none", "--ulimit", f"nofile={most}:{most}"))
+        removal = ("rm", "-f", "-v", "-t", "0", "--ignore")
+        words = Words(command, environ, pool, ("--network", "none", *_limits()), removal)
         words.do("import", str(site.archive), "busybox")
         podman = _Podman(words, str(place))
         try:
             yield podman.session()
         finally:
             podman.end()
+
+
+def _limits() -> list[str]:
+    """The descriptors and processes that podman wants by default may be more than this host lets it have.
+
+    Podman 4.3 gives its own processes the bound of the descriptors as bound of the processes, too.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return ["--ulimit", f"nofile={most}:{most}", "--ulimit", f"nproc={most}:{most}"]
 
 
 class _Podman:
@@ -83,7 +91,7 @@ class _Podman:
 
     def end(self) -> None:
         try:
-            self._words.do("rm", "-f", "-a", "-v")
+            self._words.do("rm", "-f", "-a", "-v", "-t", "0")
         except Failed:
             wait_until_gone(self.processes(), 5.0)
         wait_until_gone(self.processes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from bench.processes import Failed, call, end
 
 _FILL = "head -c 1048576 /dev/zero | tr '\\0' x | fold -w 99 > /tmp/lines; for i in $(seq {}); do cat /tmp/lines; done"
 _CHUNK = 1 << 16
+_PATIENCE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,9 @@ class Words:
     environ: Mapping[str, str]
     pool: ThreadPoolExecutor
     options: Sequence[str] = ("--network", "none")
-    """For ``run`` and ``create``."""
+    """For ``run``."""
+    removal: Sequence[str] = ("rm", "-f", "-v")
+    """By force and at once, with the volumes."""
 
     def life(self) -> float:
         """``run --rm -v /data busybox true``; seconds."""
@@ -60,9 +64,8 @@ class Words:
         call([*self.command, *arguments], self.environ)
 
     def remove(self, names: Sequence[str], *, at_once: int = 20) -> None:
-        """By force, with their volumes."""
         for first in range(0, len(names), at_once):
-            self.do("rm", "-f", "-v", *names[first : first + at_once])
+            self.do(*self.removal, *names[first : first + at_once])
 
     def do(self, *arguments: str) -> None:
         self.pool.submit(call, [*self.command, *arguments], self.environ).result()
@@ -107,14 +110,11 @@ class Words:
         self._write(name, mebibytes)
         follower = self._open_follower(name)
         try:
-            size = _read_to_the_end(follower)
-            seconds = time.perf_counter() - begin
+            size = _read(follower, mebibytes << 20)
+            return size / (time.perf_counter() - begin) / (1 << 20)
         finally:
-            end(follower)
+            end(follower, signal.SIGKILL)
             self.remove([name])
-        if size < mebibytes << 20:
-            raise Failed(f"logs -f gave {size} bytes of {mebibytes} MiB")
-        return size / seconds / (1 << 20)
 
     def _open_follower(self, name: str) -> subprocess.Popen[bytes]:
         command = [*self.command, "logs", "-f", name]
@@ -124,10 +124,17 @@ class Words:
         ).result()  # fmt: skip
 
 
-def _read_to_the_end(process: subprocess.Popen[bytes]) -> int:
+def _read(process: subprocess.Popen[bytes], wanted: int) -> int:
+    """Read what a program prints until there is so much. Raises Failed if it ends, or says nothing for long."""
     assert process.stdout is not None
+    fd = process.stdout.fileno()
     size = 0
-    while chunk := os.read(process.stdout.fileno(), _CHUNK):
+    while size < wanted:
+        if not select.select([fd], [], [], _PATIENCE)[0]:
+            raise Failed(f"logs -f gave {size} of {wanted} bytes, and nothing for {_PATIENCE:.0f} seconds")
+        chunk = os.read(fd, _CHUNK)
+        if not chunk:
+            raise Failed(f"logs -f ended after {size} of {wanted} bytes")
         size += len(chunk)
     return size
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -16,7 +17,6 @@ _COLOURS = {
     "bireme": "#0b6e8e", "bound": "#555555", "crun": "#d98c21", "crun-same": "#b35806", "runc": "#c04848",
     "bubblewrap": "#7a9a3a", "docker": "#2f6fd0", "podman": "#8a3ffc",
 }  # fmt: skip
-_STYLE = {"svg.hashsalt": "bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 _WINDOW = 50
 """Containers over which the cost of one is taken."""
 
@@ -27,7 +27,8 @@ def draw(outcome: Outcome, directory: Path) -> list[Path]:
     plots: tuple[tuple[str, str, Callable[[Axes, Outcome], None]], ...] = (
         ("throughput", "start", _throughput), ("latency", "exit", _latency), ("scale", "start", _scale),
     )  # fmt: skip
-    with mpl.rc_context(_STYLE):
+    style = {"svg.hashsalt": "bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    with mpl.rc_context(cast("Any", style)):
         for name, scenario, plot in plots:
             if any(outcome.of(scenario)):
                 written += _save(outcome, directory, name, plot)

@@ -20,24 +20,22 @@ from bireme_actors import ContainerActor, Pause, Remove, Start, Supervisor, Unpa
 from bireme_actors.testing import Fakes, sample_config
 
 _AT_ONCE = 16
-_COUNT = 1600
-_ASKS = 10000
 
-Measure = Callable[[int], Coroutine[Any, Any, float]]
+Measure = Callable[[int, int], Coroutine[Any, Any, float]]
 
 
 def measure(sessions: Mapping[str, Session], plan: Plan) -> Iterator[Sample]:
     """Of Bireme alone, whichever systems take part."""
     for number in range(plan.rounds):
         for actors in plan.actors:
-            yield _sample("starts", "1/s", starts_per_second, actors, number)
-        yield _sample("lives", "1/s", lives_per_second, 0, number)
-        yield _sample("asks", "µs", ask_microseconds, 0, number)
+            yield _sample("starts", "1/s", starts_per_second, actors, plan.decisions, number)
+        yield _sample("lives", "1/s", lives_per_second, 0, plan.decisions, number)
+        yield _sample("asks", "µs", ask_microseconds, 0, 10 * plan.decisions, number)
 
 
-def _sample(case: str, unit: str, measured: Measure, actors: int, number: int) -> Sample:
+def _sample(case: str, unit: str, measured: Measure, actors: int, count: int, number: int) -> Sample:
     gc.collect()
-    value = trio.run(measured, actors)
+    value = trio.run(measured, actors, count)
     return Sample(scenario="core", system="bireme", case=case, size=actors, round=number, unit=unit, values=[value])
 
 
@@ -61,13 +59,13 @@ async def _many(count: int, work: Callable[[], Coroutine[Any, Any, object]]) -> 
     return time.perf_counter() - begin
 
 
-async def starts_per_second(actors: int) -> float:
+async def starts_per_second(actors: int, count: int) -> float:
     async with open_supervisor(Fakes().ports()) as supervisor:
         await _many(actors, lambda: _begin(supervisor))
-        return _COUNT / await _many(_COUNT, lambda: _begin(supervisor))
+        return count / await _many(count, lambda: _begin(supervisor))
 
 
-async def lives_per_second(actors: int) -> float:
+async def lives_per_second(actors: int, count: int) -> float:
     fakes = Fakes()
     async with open_supervisor(fakes.ports()) as supervisor:
 
@@ -78,14 +76,15 @@ async def lives_per_second(actors: int) -> float:
             await actor.ref.ask(Remove(volumes=True))
 
         await _many(actors, lambda: _begin(supervisor))
-        return _COUNT / await _many(_COUNT, live)
+        return count / await _many(count, live)
 
 
-async def ask_microseconds(actors: int) -> float:
+async def ask_microseconds(actors: int, count: int) -> float:
     async with open_supervisor(Fakes().ports()) as supervisor:
+        await _many(actors, lambda: _begin(supervisor))
         actor = await _begin(supervisor)
         begin = time.perf_counter()
-        for _ in range(_ASKS // 2):
+        for _ in range(count // 2):
             await actor.ref.ask(Pause())
             await actor.ref.ask(Unpause())
-        return (time.perf_counter() - begin) / _ASKS * 1e6
+        return (time.perf_counter() - begin) / (count // 2 * 2) * 1e6
