@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
@@ -133,7 +133,7 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
 def _empty(directory: int, top: int, depth: int) -> bool:
     """Remove what a directory holds; True if something was moved up to ``top`` and so is still there."""
     moved = False
-    for name, is_directory in list(_entries(directory)):
+    for name, is_directory in _entries(directory):
         if not is_directory:
             _insist(os.unlink, name, directory)
         elif depth == 0:
@@ -208,10 +208,9 @@ def rename_any(source: str, target: str) -> None:
         os.rename(source, target)
 
 
-def _entries(directory: int) -> Iterator[tuple[str, bool]]:
+def _entries(directory: int) -> list[tuple[str, bool]]:
     with os.scandir(directory) as entries:
-        for entry in entries:
-            yield entry.name, entry.is_dir(follow_symlinks=False)
+        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
 
 
 def tree_size(path: str | os.PathLike[str]) -> int:

@@ -77,11 +77,10 @@ def _entries(top: int, below: Sequence[int], directory: str) -> Iterator[Compare
         if here is None:
             return
         lower = [fd for root in below if (fd := _open(stack, root, directory)) is not None]
-        with os.scandir(here) as entries:
-            for name in [entry.name for entry in entries]:
-                found = _stat(name, here)
-                if found is not None:
-                    yield name, found, next(filter(None, (_stat(name, fd) for fd in lower)), None)
+        for name in os.listdir(here):
+            found = _stat(name, here)
+            if found is not None:
+                yield name, found, next(filter(None, (_stat(name, fd) for fd in lower)), None)
 
 
 def _open(stack: contextlib.ExitStack, root: int, directory: str) -> int | None:

@@ -114,7 +114,9 @@ class Partials:
         return freed
 
     def _idle(self) -> Iterator[tuple[int, int, str]]:
-        for entry in os.scandir(self._directory):
+        with os.scandir(self._directory) as entries:
+            found = list(entries)
+        for entry in found:
             digest = "sha256:" + entry.name.removeprefix(_PREFIX)
             if entry.name.startswith(_PREFIX) and digest not in self._users:
                 with suppress(FileNotFoundError):
