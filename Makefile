@@ -12,7 +12,7 @@ help:
 	@echo "make parity play the scenarios of tests/parity on Bireme and on Docker, side by side (root, Docker)"
 	@echo "make clients run docker-py's own suite, from the checkout that DOCKER_PY_SUITE names, on a served engine (root)"
 	@echo "make lint   ruff and mypy alone"
-	@echo "make bench  containers a second, beside what else is installed (root)"
+	@echo "make bench  measure, beside Docker, podman and others: table and plots in bench/results (root)"
 	@echo "make lock   write requirements.lock anew"
 	@echo "make clean  remove .venv and all caches"
 
@@ -47,8 +47,7 @@ lint:
 bench:
 	@[ "$$(id -u)" = 0 ] || { echo "make bench: containers need root: sudo make bench" >&2; exit 1; }
 	@bash .ci/setup test
-	@$(BIN)/python bench/start.py --containers 200
-	@$(BIN)/python bench/actors.py
+	@$(BIN)/python -m bench --install $(BENCH_FLAGS)
 
 lock:
 	@bash .ci/lock

@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
                         help=", ".join(model.SCENARIOS))  # fmt: skip
     names = tuple(peer.name for peer in PEERS)
     parser.add_argument("--systems", type=_list_of(names), default=names, metavar="SYSTEM,...", help=", ".join(names))
-    parser.add_argument("--out", type=Path, default=Path("bench-results"), metavar="DIR", help="where to write to")
+    parser.add_argument("--out", type=Path, default=Path("bench/results"), metavar="DIR", help="where to write to")
     parser.add_argument("--sizes", type=_numbers, metavar="N,...", help="containers started at once")
     parser.add_argument("--rounds", type=int, help="times that all systems take turns")
     parser.add_argument("--smallest", type=int, metavar="N", help="only see that all works, with N of each")
