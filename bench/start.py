@@ -39,6 +39,8 @@ def main() -> None:
         print(_row(outcome, system))
     if options.json:
         outcome.save(Path(options.json))
+    if any(skip.system == "bireme" for skip in outcome.skips):
+        raise SystemExit("bench/start.py: Bireme could not be measured")
 
 
 def _arguments() -> argparse.Namespace:

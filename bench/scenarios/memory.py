@@ -6,6 +6,7 @@ a process of its own (crun, runc, the bound) has nothing to count.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -17,10 +18,17 @@ from bench.scenarios.turns import attempt
 
 def measure(sessions: Mapping[str, Session], plan: Plan) -> Iterator[Sample | Skip]:
     """In bytes; ``values``: in all, with nothing running, how many processes there are, and were."""
+    able = {name: session for name, session in sessions.items() if session.running and session.processes}
+    each = dict.fromkeys(able, 0.0)
     for size in plan.running:
-        for name, session in sessions.items():
-            if session.running is not None and session.processes is not None:
-                yield attempt("memory", name, size, partial(_count, name, session, size))
+        for name, session in able.items():
+            if each[name] * size > plan.patience:
+                reason = f"would take about {each[name] * size:.0f} s, more than the patience of {plan.patience:.0f} s"
+                yield Skip(scenario="memory", system=name, size=size, reason=reason)
+                continue
+            begin = time.perf_counter()
+            yield attempt("memory", name, size, partial(_count, name, session, size))
+            each[name] = (time.perf_counter() - begin) / size
 
 
 def _count(name: str, session: Session, size: int) -> Sample:
