@@ -6,7 +6,7 @@ is kept in order.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -77,6 +77,7 @@ class Outbox:
             self._changed = trio.Event()
         return bool(self._waiting)
 
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+    async def steps(self) -> AsyncGenerator[dict[str, Any]]:
+        """Every step, until nothing more comes. Close it (``aclosing``) when reading ends early."""
         while await self.wait():
             yield self._waiting.pop(next(iter(self._waiting)))

@@ -112,8 +112,9 @@ async def _told(work: Work) -> AsyncIterator[AsyncIterator[bytes]]:
             outbox.close()
 
     async def pieces() -> AsyncGenerator[bytes]:
-        async for step in outbox:
-            yield json_bytes(step)
+        async with aclosing(outbox.steps()) as steps:
+            async for step in steps:
+                yield json_bytes(step)
         for failure in failures:
             yield json_bytes(transfer.error_document(_expected(failure)))
 
