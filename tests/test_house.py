@@ -63,9 +63,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "bireme._portal": (_ENGINE, frozenset({"anyio", "trio"})),
     "bireme.blocking": (("bireme._portal", *_ENGINE), frozenset({"anyio"})),
     "bireme.aio": (("bireme._portal", *_ENGINE), frozenset({"anyio"})),
-    "bireme.server": ((*_ENGINE, *_BASE), frozenset({"trio", "h11", "msgspec"})),
+    "bireme._keys": ((), frozenset()),
+    "bireme.server": (("bireme._keys", *_ENGINE, *_BASE), frozenset({"trio", "h11", "msgspec"})),
     "bireme.credentials": ((), frozenset()),
-    "bireme.cli": (("bireme", "bireme.config", "bireme.credentials"), frozenset()),
+    "bireme.cli": (("bireme", "bireme._keys", "bireme.config", "bireme.credentials"), frozenset()),
     "bireme.cli.verbs.serve": (("bireme.cli", "bireme.config", "bireme.server"), frozenset()),
 }
 

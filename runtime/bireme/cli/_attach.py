@@ -10,7 +10,7 @@ import os
 import select
 import socket
 
-from bireme.cli._detach import KeyWatch
+from bireme._keys import KeyWatch
 from bireme.cli._streams import STDERR, STDOUT, Frames
 
 _CHUNK = 1 << 16

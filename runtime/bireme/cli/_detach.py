@@ -1,51 +1,14 @@
-"""The keys that leave a container without stopping it: ctrl-p ctrl-q, or what ``--detach-keys`` says. Pure."""
+"""``--detach-keys``. Pure."""
 
 from __future__ import annotations
 
+from bireme import _keys
 from bireme.cli._errors import CliError
-
-DEFAULT_KEYS = b"\x10\x11"
-_CONTROLS = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
 
 
 def parse_keys(text: str) -> bytes:
-    """``ctrl-p,ctrl-q`` as the bytes a terminal sends; the default for the empty text. Raises CliError."""
-    if not text:
-        return DEFAULT_KEYS
-    return bytes(_key(text, word) for word in text.split(","))
-
-
-def _key(text: str, word: str) -> int:
-    control = word[5:] if word.startswith("ctrl-") else ""
-    if len(control) == 1 and control.isascii() and control.isalpha():
-        return ord(control.lower()) - ord("a") + 1
-    if control in _CONTROLS:
-        return _CONTROLS[control]
-    if len(word) == 1 and word.isascii():
-        return ord(word)
-    raise CliError(
-        f"invalid detach keys {text!r}: {word!r} is neither a character nor ctrl- and a letter or one of @[\\]^_", 125
-    )
-
-
-class KeyWatch:
-    """Looks for the keys in what is typed. Keys that begin the sequence are held back until it is broken or whole."""
-
-    def __init__(self, keys: bytes) -> None:
-        self._keys = keys
-        self._seen = 0
-
-    def feed(self, typed: bytes) -> tuple[bytes, bool]:
-        """What is to be sent on, and whether the sequence is complete (what follows it is dropped)."""
-        out = bytearray()
-        for byte in typed:
-            if byte != self._keys[self._seen] and self._seen:
-                out += self._keys[: self._seen]
-                self._seen = 0
-            if byte != self._keys[self._seen]:
-                out.append(byte)
-                continue
-            self._seen += 1
-            if self._seen == len(self._keys):
-                return bytes(out), True
-        return bytes(out), False
+    """The keys that the option names, as the bytes a terminal sends. Raises CliError."""
+    try:
+        return _keys.parse_keys(text)
+    except ValueError as error:
+        raise CliError(str(error), 125) from None

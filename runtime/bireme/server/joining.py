@@ -12,9 +12,10 @@ from typing import Protocol
 
 import trio
 
+from bireme._keys import KeyWatch
 from bireme.engine import open_background
 from bireme.server.messages import Raw
-from bireme.server.streams import Encoder, KeyWatch
+from bireme.server.streams import Encoder
 from bireme_actors import DriverError
 
 

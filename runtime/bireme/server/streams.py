@@ -6,15 +6,14 @@ as a big-endian 32-bit number, the bytes. With a terminal the bytes are raw.
 
 from __future__ import annotations
 
+from bireme import _keys
 from bireme.server.times import rfc3339_fixed
 from bireme_actors import InvalidConfig
 
 RAW = "application/vnd.docker.raw-stream"
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
-DEFAULT_KEYS = b"\x10\x11"
 
 _NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
-_CONTROLS = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
 
 
 def frame(stream: str, data: bytes) -> bytes:
@@ -62,41 +61,8 @@ def content_type(*, tty: bool, version: tuple[int, int]) -> str:
 
 
 def parse_keys(text: str) -> bytes:
-    """``ctrl-p,ctrl-q`` as the bytes a terminal sends; the default for the empty text. Raises InvalidConfig."""
-    if not text:
-        return DEFAULT_KEYS
-    return bytes(_key(text, word) for word in text.split(","))
-
-
-def _key(text: str, word: str) -> int:
-    control = word[5:] if word.startswith("ctrl-") else ""
-    if len(control) == 1 and control.isascii() and control.isalpha():
-        return ord(control.lower()) - ord("a") + 1
-    if control in _CONTROLS:
-        return _CONTROLS[control]
-    if len(word) == 1 and word.isascii():
-        return ord(word)
-    raise InvalidConfig(f"Invalid detach keys ({text}): {word!r} is no character, nor ctrl- and one of a-z@[\\]^_")
-
-
-class KeyWatch:
-    """Looks for the keys in what is typed. Keys that begin the sequence are held back until it is broken or whole."""
-
-    def __init__(self, keys: bytes) -> None:
-        self._keys = keys
-        self._seen = 0
-
-    def feed(self, typed: bytes) -> tuple[bytes, bool]:
-        """What is to be sent on, and whether the sequence is complete (what follows it is dropped)."""
-        out = bytearray()
-        for byte in typed:
-            if byte != self._keys[self._seen] and self._seen:
-                out += self._keys[: self._seen]
-                self._seen = 0
-            if byte != self._keys[self._seen]:
-                out.append(byte)
-                continue
-            self._seen += 1
-            if self._seen == len(self._keys):
-                return bytes(out), True
-        return bytes(out), False
+    """The keys that leave a stream, as the bytes a terminal sends. Raises InvalidConfig."""
+    try:
+        return _keys.parse_keys(text)
+    except ValueError as error:
+        raise InvalidConfig(str(error)) from None

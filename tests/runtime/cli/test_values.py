@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bireme._keys import DEFAULT_KEYS, KeyWatch
 from bireme.cli import _values
 from bireme.cli._common_flags import parse_filters
-from bireme.cli._detach import DEFAULT_KEYS, KeyWatch, parse_keys
+from bireme.cli._detach import parse_keys
 from bireme.cli._errors import CliError
 from bireme.cli._volumes import check_volume, check_volumes_from, parse_mount
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from bireme._keys import KeyWatch
 from bireme.server.joining import join
-from bireme.server.streams import Encoder, KeyWatch
+from bireme.server.streams import Encoder
 from bireme.storage import LogEntry
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bireme.server.streams import DEFAULT_KEYS, Encoder, KeyWatch, content_type, frame, parse_keys
+from bireme._keys import DEFAULT_KEYS, KeyWatch
+from bireme.server.streams import Encoder, content_type, frame, parse_keys
 from bireme_actors import InvalidConfig
 
 MOMENT = 1_790_000_000_000_000_005

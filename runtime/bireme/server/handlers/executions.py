@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from bireme._keys import DEFAULT_KEYS, KeyWatch
 from bireme.server.context import Context, Handler
 from bireme.server.errors import message_of
 from bireme.server.handlers.lifecycle import terminal_size
@@ -15,7 +16,7 @@ from bireme.server.joining import join
 from bireme.server.messages import Answer, Hijacked, Raw, Request, Response, as_json
 from bireme.server.models import ExecBody, ExecStartBody, words_of
 from bireme.server.routing import Route
-from bireme.server.streams import DEFAULT_KEYS, Encoder, KeyWatch, content_type, frame, parse_keys
+from bireme.server.streams import Encoder, content_type, frame, parse_keys
 from bireme_actors import BiremeError, Conflict, InvalidConfig
 
 if TYPE_CHECKING:

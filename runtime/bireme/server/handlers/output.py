@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from bireme._keys import KeyWatch
 from bireme.server.context import Context, Handler
 from bireme.server.errors import out_of_scope
 from bireme.server.joining import join
 from bireme.server.messages import Answer, Hijacked, Raw, Request, Streamed
 from bireme.server.query import Query
 from bireme.server.routing import Route
-from bireme.server.streams import Encoder, KeyWatch, content_type, lines, parse_keys
+from bireme.server.streams import Encoder, content_type, lines, parse_keys
 from bireme.server.times import parse_moment
 from bireme_actors import Conflict, InvalidConfig, Status
 
