@@ -96,11 +96,20 @@ class Security:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Resource bounds; 0 stands for none. Memory in bytes, CPU in billionths of one processor."""
+    """Resource bounds; 0 and "" stand for none. Memory in bytes, CPU in billionths of one processor."""
 
     memory: int = 0
+    memory_swap: int = 0
+    """Memory and swap together; -1 for as much swap as there is."""
+    memory_reservation: int = 0
     nano_cpus: int = 0
+    cpu_shares: int = 0
+    """Its weight where processors are scarce, 1024 being the usual one."""
+    cpuset_cpus: str = ""
+    """The processors it may use: ``0-3,7``."""
+    cpuset_mems: str = ""
     pids: int = 0
+    """-1: explicitly none."""
     rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """``nofile`` → (soft, hard), names as in ``ulimit``s of Docker."""
     shm_size: int = 64 << 20

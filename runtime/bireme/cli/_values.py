@@ -24,6 +24,11 @@ def parse_bytes(text: str) -> int:
         raise ValueError(f"invalid size: '{text}'") from None
 
 
+def parse_swap(text: str) -> int:
+    """As ``parse_bytes``; -1 for no bound."""
+    return -1 if text.strip() == "-1" else parse_bytes(text)
+
+
 def parse_cpus(text: str) -> int:
     """``1.5`` processors → billionths of one. Raises ValueError."""
     from fractions import Fraction

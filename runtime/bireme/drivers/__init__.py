@@ -5,6 +5,7 @@ from __future__ import annotations
 from bireme.drivers.native import NativeDriver
 from bireme.drivers.opening import Drivers, check_driver, open_drivers
 from bireme.drivers.plan import RootRequests
+from bireme.drivers.process import changed_limits
 from bireme.drivers.requirements import check_requirements, missing_requirements
 from bireme.drivers.runtimes import RUNTIMES, find_runtime
 
@@ -13,6 +14,7 @@ __all__ = [
     "Drivers",
     "NativeDriver",
     "RootRequests",
+    "changed_limits",
     "check_driver",
     "check_requirements",
     "find_runtime",

@@ -77,7 +77,24 @@ def hostname(config: ContainerConfig) -> str:
 
 def limits_request(limits: Limits) -> LimitsRequest:
     """Bounds for the whole container."""
-    return {"memory": limits.memory, "cpu": limits.nano_cpus, "pids": max(limits.pids, 0)}
+    usual: LimitsRequest = {"memory": limits.memory, "cpu": limits.nano_cpus, "pids": limits.pids}
+    swap, kept = limits.memory and limits.memory_swap, limits.memory_reservation
+    rare = swap or kept or limits.cpu_shares or limits.cpuset_cpus or limits.cpuset_mems
+    return changed_limits(limits) if rare else usual
+
+
+def changed_limits(limits: Limits) -> LimitsRequest:
+    """All bounds: what is 0 stays as it is, -1 processes are no bound."""
+    return {
+        "memory": limits.memory,
+        "cpu": limits.nano_cpus,
+        "pids": limits.pids,
+        "memory_swap": limits.memory_swap if limits.memory else 0,
+        "memory_reservation": limits.memory_reservation,
+        "cpu_shares": limits.cpu_shares,
+        "cpuset_cpus": limits.cpuset_cpus,
+        "cpuset_mems": limits.cpuset_mems,
+    }
 
 
 def resource_limits(given: Mapping[str, tuple[int, int]]) -> list[tuple[int, int, int]]:

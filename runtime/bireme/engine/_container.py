@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from bireme.drivers import changed_limits
 from bireme.engine import _processes
 from bireme.engine._attach import Attachment
 from bireme.engine._background import open_background
+from bireme.engine._bounds import merge_limits
 from bireme.engine._commit import Pieces, image_config
 from bireme.engine._execs import Exec, collect
 from bireme.engine._health import Health
@@ -30,11 +32,13 @@ from bireme_actors import (
     ByteSource,
     Conflict,
     ContainerActor,
+    ContainerConfig,
     ContainerFailed,
     ContainerView,
     DriverError,
     ExitStatus,
     Kill,
+    Limits,
     NotFound,
     Pause,
     ProcessSpec,
@@ -186,12 +190,20 @@ class Container:
             raise InvalidName(name)
         await self._guard(self._parts.supervisor.rename(self.id, name))
 
-    async def update(self, *, restart: RestartPolicy | str) -> None:
-        """Change the restart policy; durable on return."""
-        policy = parse_restart(restart)
-        if policy.name != "no" and self._actor.config.auto_remove:
+    async def update(self, *, restart: RestartPolicy | str | None = None, limits: Limits | None = None) -> None:
+        """Change the restart policy, or bounds (those that are not 0), also while it runs; durable on return.
+
+        Raises InvalidConfig, Conflict, MissingRequirement where this host has no such bound, DriverError. Cancelled: a
+        bound may hold for this run only.
+        """
+        policy = None if restart is None else parse_restart(restart)
+        if policy is not None and policy.name != "no" and self._actor.config.auto_remove:
             raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
-        await self._ask(Reconfigure(lambda config: replace(config, restart=policy)))
+        if limits is not None:
+            merged = merge_limits(self._actor.config.limits, limits)
+            if self.view.state.running:
+                await self._parts.launcher.limit(self._actor.config.id, changed_limits(merged))
+        await self._ask(Reconfigure(partial(_changed, policy=policy, limits=limits)))
 
     async def resize(self, rows: int, columns: int) -> None:
         """Set the terminal's size, in characters. Raises Conflict if it does not run."""
@@ -452,6 +464,11 @@ class InvalidName(Conflict):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Renaming a container with the same name as its current name: {name}")
+
+
+def _changed(config: ContainerConfig, policy: RestartPolicy | None, limits: Limits | None) -> ContainerConfig:
+    merged = config.limits if limits is None else merge_limits(config.limits, limits)
+    return replace(config, restart=policy or config.restart, limits=merged)
 
 
 def _bytes(buffer: bytearray | None) -> bytes | None:

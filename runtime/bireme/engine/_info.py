@@ -106,7 +106,7 @@ def _features(parts: Parts) -> dict[str, Any]:
         "CpuCfsQuota": "cpu" in can_limit,
         "CpuCfsPeriod": "cpu" in can_limit,
         "PidsLimit": "pids" in can_limit,
-        "SwapLimit": False,
+        "SwapLimit": "memory" in can_limit,
         "OomKillDisable": False,
         "IPv4Forwarding": True,
         "Debug": False,

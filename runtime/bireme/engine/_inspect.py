@@ -148,10 +148,9 @@ def _list(words: tuple[str, ...] | None) -> list[str] | None:
 
 
 _UNSET: Mapping[str, object] = {
-    **dict.fromkeys(("Cgroup", "CgroupParent", "CpusetCpus", "CpusetMems"), ""),
-    **dict.fromkeys(("BlkioWeight", "CpuCount", "CpuPercent", "CpuPeriod", "CpuQuota", "CpuShares"), 0),
+    **dict.fromkeys(("Cgroup", "CgroupParent"), ""),
+    **dict.fromkeys(("BlkioWeight", "CpuCount", "CpuPercent", "CpuPeriod", "CpuQuota"), 0),
     **dict.fromkeys(("CpuRealtimePeriod", "CpuRealtimeRuntime", "IOMaximumBandwidth", "IOMaximumIOps"), 0),
-    **dict.fromkeys(("MemoryReservation", "MemorySwap"), 0),
     **dict.fromkeys(("DeviceCgroupRules", "DeviceRequests", "MemorySwappiness"), None),
     "OomKillDisable": False,
 }
@@ -220,8 +219,13 @@ def _capabilities(names: tuple[str, ...]) -> list[str] | None:
 def _limits(limits: Limits) -> dict[str, object]:
     return {
         "Memory": limits.memory,
+        "MemorySwap": limits.memory_swap,
+        "MemoryReservation": limits.memory_reservation,
+        "CpuShares": limits.cpu_shares,
+        "CpusetCpus": limits.cpuset_cpus,
+        "CpusetMems": limits.cpuset_mems,
         "NanoCpus": limits.nano_cpus,
-        "PidsLimit": limits.pids or None,
+        "PidsLimit": max(limits.pids, 0) or None,
         "ShmSize": limits.shm_size,
         "OomScoreAdj": limits.oom_score_adj,
         "Ulimits": [_ulimit(name, *bounds) for name, bounds in limits.rlimits.items()] or None,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypedDict
 
+from bireme.engine._bounds import check_limits
 from bireme.engine._health import with_check
 from bireme.engine._signals import parse_signal
 from bireme.images import Image
@@ -135,7 +136,7 @@ def _plain(config: ContainerConfig, options: CreateOptions, image: Image) -> Con
         auto_remove=options.get("auto_remove", False),
         stop_timeout=stop_timeout,
         security=options.get("security", Security()),
-        limits=options.get("limits", Limits()),
+        limits=check_limits(options.get("limits", Limits())),
         extra=with_check(_extra(options), image.config.extra),
     )
 

@@ -23,11 +23,11 @@ import os
 
 from bireme import _syscalls as sys_
 from bireme.launcher import _devices
-from bireme.launcher._protocol import MISSING, Failure
+from bireme.launcher._protocol import INVALID, MISSING, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from bireme.launcher.requests import LimitsRequest
 
@@ -36,6 +36,11 @@ _CONTROLLERS = ("memory", "cpu", "pids")
 _PERIOD = 100_000
 """Microseconds over which a share of the processors is counted."""
 DEFAULT_PIDS = 4096
+_USUAL = 3
+"""Limits that every request names."""
+_OPTIONAL = ("memory.swap.max", "memory.memsw.limit_in_bytes")
+"""Files that a kernel without accounting of swap lacks; there is no such bound there, as in Docker."""
+_MOST_SWEEPS = 50
 
 
 class Group:
@@ -119,7 +124,7 @@ class Cgroups:
 
     def _limit(self, group: Group, limits: LimitsRequest) -> None:
         pids = limits["pids"] or (DEFAULT_PIDS if "pids" in self.controllers else 0)
-        if pids:
+        if pids > 0:
             self._set(group, "pids", {"pids.max": str(pids)}, {"pids.max": str(pids)})
         if limits["memory"]:
             text = str(limits["memory"])
@@ -129,23 +134,46 @@ class Cgroups:
             quota = max(1000, limits["cpu"] * _PERIOD // 1_000_000_000)
             v1 = {"cpu.cfs_period_us": str(_PERIOD), "cpu.cfs_quota_us": str(quota)}
             self._set(group, "cpu", {"cpu.max": f"{quota} {_PERIOD}"}, v1)
+        if len(limits) > _USUAL:
+            self._limit_rarely(group, limits)
+
+    def _limit_rarely(self, group: Group, limits: LimitsRequest) -> None:
+        from bireme.launcher import _bounds  # only for those who ask for it
+
+        for bound in (_bounds.memory(limits), *_bounds.rare(limits)):
+            self._set(group, *bound)
+
+    def update(self, group: Group, limits: LimitsRequest) -> None:
+        """Change bounds of a container that runs; 0 leaves one as it is. Raises Failure, OSError."""
+        from bireme.launcher import _bounds
+
+        entered = len(group.entered)
+        group.limited = group.limited or bool(limits["memory"])
+        try:
+            for bound in _bounds.changed(limits):
+                self._set(group, *bound)
+        except OSError as error:
+            raise Failure(INVALID, f"the limit cannot be set: {(error.strerror or '').lower()}") from None
+        for entry in group.entered[entered:]:
+            _move_in(group.fd, entry)
 
     def _set(self, group: Group, controller: str, v2: dict[str, str], v1: dict[str, str]) -> None:
         if controller not in self.controllers and controller not in self._v1_base:
             self._enable_at_the_top(controller)
         if controller in self.controllers:
-            for name, text in v2.items():
-                _write(group.fd, name, text)
+            _write_all(group.fd, v2)
             return
         if controller not in self._v1:
-            self._v1[controller] = _make(self._v1_base[controller], self._name)
-        directory = _make(self._v1[controller], group.name)
-        group.v1.append(self._v1[controller])
+            self._v1[controller] = _make_v1(self._v1_base[controller], self._name, controller)
+        known = self._v1[controller] in group.v1
+        directory = _make_v1(self._v1[controller], group.name, controller)
+        if not known:
+            group.v1.append(self._v1[controller])
         try:
-            for name, text in v1.items():
-                _write(directory, name, text)
-            entry = os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
-            group.entered = (*group.entered, entry)
+            _write_all(directory, v1)
+            if not known:
+                entry = os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+                group.entered = (*group.entered, entry)
         finally:
             os.close(directory)
 
@@ -207,6 +235,60 @@ def _make(parent: int, name: str) -> int:
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o755, dir_fd=parent)
     return os.open(name, _DIRECTORY, dir_fd=parent)
+
+
+def _make_v1(parent: int, name: str, controller: str) -> int:
+    """A new group of cpusets has none, and nothing can enter it: it gets its parent's."""
+    directory = _make(parent, name)
+    if controller == "cpuset":
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            if not _read(directory, file).strip():
+                _write(directory, file, _read(parent, file).strip())
+    return directory
+
+
+def _write_all(directory: int, files: dict[str, str]) -> None:
+    """Bounds that depend on each other refuse one order of writing them: what was refused is tried again at the end."""
+    refused = []
+    for name, text in files.items():
+        try:
+            _write(directory, name, text)
+        except FileNotFoundError:
+            if name not in _OPTIONAL:
+                raise
+        except OSError:
+            if len(files) == 1:
+                raise
+            refused.append(name)
+    for name in refused:
+        _write(directory, name, files[name])
+
+
+def _move_in(source: int, entry: int) -> None:
+    """Move all processes of the v2 group ``source`` into the v1 group behind ``entry``, also those born meanwhile."""
+    moved: set[str] = set()
+    for _ in range(_MOST_SWEEPS):
+        new = set(_processes(source)) - moved
+        if not new:
+            return
+        for pid in new:
+            with contextlib.suppress(ProcessLookupError):
+                os.write(entry, pid.encode())
+        moved |= new
+
+
+def _processes(directory: int) -> Iterator[str]:
+    """Of a group and all below it."""
+    yield from _read(directory, "cgroup.procs").split()
+    with os.scandir(directory) as entries:
+        below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for name in below:
+        with contextlib.suppress(FileNotFoundError):
+            child = os.open(name, _DIRECTORY, dir_fd=directory)
+            try:
+                yield from _processes(child)
+            finally:
+                os.close(child)
 
 
 def _remove_or_later(parent: int, name: str) -> bool:

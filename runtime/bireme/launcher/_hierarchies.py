@@ -7,7 +7,7 @@ import os
 from bireme import _syscalls as sys_
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_CONTROLLERS = frozenset(("memory", "cpu", "pids"))
+_CONTROLLERS = frozenset(("memory", "cpu", "pids", "cpuset"))
 
 
 class Mounted:

@@ -58,6 +58,7 @@ class Server:
             "abort": self._abort,
             "kill": self._kill,
             "freeze": self._freeze,
+            "limit": self._limit,
             "close-stdin": self._close_stdin,
             "cleanup": self._cleanup,
             "seccomp": self._seccomp,
@@ -246,6 +247,13 @@ class Server:
 
     def _freeze(self, request_id: int, message: Message, descriptors: list[int]) -> None:
         self._clones.freeze(request_id, message["container"], frozen=message["frozen"])
+
+    def _limit(self, request_id: int, message: Message, descriptors: list[int]) -> None:
+        """Change the bounds of a container that runs."""
+        group = self._clones.running(message["container"]).group
+        if group is not None:
+            self._cgroups.update(group, message["limits"])
+        self._voice.answer(request_id, {})
 
     def _cleanup(self, request_id: int, message: Message, descriptors: list[int]) -> None:
         """Forget a container that has ended."""

@@ -26,6 +26,7 @@ from bireme.launcher.requests import (
     ExecRequest,
     ExitFacts,
     Facts,
+    LimitsRequest,
     Message,
     StartRequest,
 )
@@ -160,6 +161,13 @@ class Launcher:
     async def freeze(self, container: str, frozen: bool) -> None:
         """Stop or resume all processes of a container; returns when they have. Raises Conflict, DriverError."""
         await self._ask("freeze", {"container": container, "frozen": frozen})
+
+    async def limit(self, container: str, limits: LimitsRequest) -> None:
+        """Change bounds of a container that runs; 0 leaves one as it is. Raises Conflict, InvalidConfig, DriverError.
+
+        Cancelled: it may have had its effect.
+        """
+        await self._ask("limit", {"container": container, "limits": limits})
 
     async def close_stdin(self, process: int) -> None:
         """Let go of the launcher's own copy of a process's input, after the engine has closed its own."""

@@ -73,6 +73,13 @@ class LimitsRequest(TypedDict):
     memory: int
     cpu: int
     pids: int
+    """-1: explicitly none."""
+    memory_swap: NotRequired[int]
+    """Memory and swap together; -1 for no bound."""
+    memory_reservation: NotRequired[int]
+    cpu_shares: NotRequired[int]
+    cpuset_cpus: NotRequired[str]
+    cpuset_mems: NotRequired[str]
 
 
 class RuntimeRequest(TypedDict):

@@ -64,8 +64,13 @@ def limits(resources: Resources, *, shm_size: int = 0, oom_score_adj: int = 0) -
         raise InvalidConfig(f"Invalid value {oom_score_adj}, range for oom score adj is [-1000, 1000]")
     return Limits(
         memory=resources.memory,
+        memory_swap=resources.memory_swap,
+        memory_reservation=resources.memory_reservation,
         nano_cpus=_nano_cpus(resources),
-        pids=max(resources.pids_limit, 0),
+        cpu_shares=resources.cpu_shares,
+        cpuset_cpus=resources.cpuset_cpus,
+        cpuset_mems=resources.cpuset_mems,
+        pids=max(resources.pids_limit, -1),
         rlimits={ulimit.name: (ulimit.soft, ulimit.hard) for ulimit in resources.ulimits},
         shm_size=shm_size or Limits().shm_size,
         oom_score_adj=oom_score_adj,

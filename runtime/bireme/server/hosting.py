@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bireme.server.models import CreateBody, HostConfig, Model
+from bireme.server.models import CreateBody, HostConfig, Model, Resources
 from bireme_actors import InvalidConfig, Unsupported
 
 _LOG_DRIVERS = ("", "json-file", "local")
@@ -41,14 +41,9 @@ _WARNED: Mapping[str, str] = {
     "dns_search": "DNS options are ignored: there is no network besides loopback, or the host's own",
     "dns_options": "DNS options are ignored: there is no network besides loopback, or the host's own",
     "extra_hosts": "Extra hosts are ignored",
-    "cpu_shares": "CPU shares are ignored: limit processors with NanoCpus or CpuQuota",
-    "cpuset_cpus": "Cpusets are ignored: limit processors with NanoCpus or CpuQuota",
-    "cpuset_mems": "Cpusets are ignored: limit memory with Memory",
     "blkio_weight": "The block I/O weight is ignored",
     "cpu_realtime_period": "Real-time scheduling limits are ignored",
     "cpu_realtime_runtime": "Real-time scheduling limits are ignored",
-    "memory_reservation": "The memory reservation is ignored",
-    "memory_swap": "The swap limit is ignored",
     "kernel_memory": "The kernel memory limit is ignored",
     "oom_kill_disable": "OomKillDisable is ignored: the kernel's OOM killer stays on",
     "device_cgroup_rules": "Device rules are ignored: a container has Docker's default devices",
@@ -62,6 +57,12 @@ _WARNED: Mapping[str, str] = {
 def warnings(body: CreateBody) -> list[str]:
     """What the user should know about a container that was created all the same."""
     return list(dict.fromkeys(text for field, text in _WARNED.items() if _given(body.host_config, field)))
+
+
+def resource_warnings(resources: Resources) -> list[str]:
+    """The same of bounds that are changed."""
+    fields = resources.__struct_fields__
+    return list(dict.fromkeys(text for field, text in _WARNED.items() if field in fields and _given(resources, field)))
 
 
 def _given(model: Model, field: str) -> bool:

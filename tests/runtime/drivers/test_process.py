@@ -111,7 +111,7 @@ def test_hostnames() -> None:
 
 
 def test_limits() -> None:
-    assert limits_request(Limits(memory=5, nano_cpus=6, pids=-1)) == {"memory": 5, "cpu": 6, "pids": 0}
+    assert limits_request(Limits(memory=5, nano_cpus=6, pids=-1)) == {"memory": 5, "cpu": 6, "pids": -1}
 
 
 def test_the_resources_numbers_are_linuxs() -> None:

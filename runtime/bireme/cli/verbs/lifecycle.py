@@ -7,7 +7,7 @@ from bireme.cli._command import Command
 from bireme.cli._errors import ApiError, CliError, Gone
 from bireme.cli._flags import INT, STRING, Flag
 from bireme.cli._session import say, warn
-from bireme.cli._values import parse_bytes, parse_cpus, parse_restart
+from bireme.cli._values import parse_bytes, parse_cpus, parse_restart, parse_swap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +101,12 @@ def rename(session: Session, options: Values, arguments: list[str]) -> int:
 def update(session: Session, options: Values, arguments: list[str]) -> int:
     body = {
         "Memory": parse_bytes(options.text("memory") or "0") or None,
+        "MemoryReservation": parse_bytes(options.text("memory-reservation") or "0") or None,
+        "MemorySwap": parse_swap(options.text("memory-swap") or "0") or None,
         "NanoCpus": parse_cpus(options.text("cpus") or "0") or None,
+        "CpuShares": options.number("cpu-shares"),
+        "CpusetCpus": options.text("cpuset-cpus") or None,
+        "CpusetMems": options.text("cpuset-mems") or None,
         "PidsLimit": options.number("pids-limit"),
         "RestartPolicy": parse_restart(options.text("restart")) if options.given("restart") else None,
     }
@@ -113,8 +118,13 @@ def update(session: Session, options: Values, arguments: list[str]) -> int:
 
 
 _UPDATE_FLAGS = (
+    Flag("cpu-shares", "c", INT, "CPU shares (relative weight)"),
     Flag("cpus", "", "decimal", "Number of CPUs", check=parse_cpus),
+    Flag("cpuset-cpus", "", STRING, "CPUs in which to allow execution (0-3, 0,1)"),
+    Flag("cpuset-mems", "", STRING, "MEMs in which to allow execution (0-3, 0,1)"),
     Flag("memory", "m", "bytes", "Memory limit", check=parse_bytes),
+    Flag("memory-reservation", "", "bytes", "Memory soft limit", check=parse_bytes),
+    Flag("memory-swap", "", "bytes", "Swap limit equal to memory plus swap: -1 for unlimited swap", check=parse_swap),
     Flag("pids-limit", "", INT, "Tune container pids limit (set -1 for unlimited)"),
     Flag("restart", "", STRING, "Restart policy to apply when a container exits", check=parse_restart),
 )

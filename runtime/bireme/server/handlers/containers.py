@@ -10,7 +10,7 @@ from bireme.server.context import Context, Handler
 from bireme.server.creation import keywords
 from bireme.server.filters import parse_filters
 from bireme.server.handlers.listing import KNOWN_FILTERS, select, summary
-from bireme.server.hosting import warnings
+from bireme.server.hosting import resource_warnings, warnings
 from bireme.server.messages import NO_CONTENT, Answer, Request, as_json
 from bireme.server.models import CreateBody, Resources, words_of
 from bireme.server.routing import Route
@@ -78,14 +78,17 @@ async def rename(context: Context, request: Request) -> Answer:
 
 
 async def update(context: Context, request: Request) -> Answer:
-    """``POST /containers/{id}/update``: the restart policy; limits are set when a container is made."""
+    """``POST /containers/{id}/update``: the restart policy and the bounds, also while it runs."""
     container = context.runtime.get(request["id"])
     body = await request.json(Resources)
-    if limits(body) != Limits():
-        raise Unsupported("limits are fixed when a container is created: make a new one, --volumes-from this one")
-    if body.restart_policy.name:
-        await container.update(restart=body.restart_policy.policy())
-    return as_json({"Warnings": None})
+    if body.ulimits:
+        raise Unsupported("ulimits are fixed when a container is created: make a new one, --volumes-from this one")
+    bounds = limits(body)
+    await container.update(
+        restart=body.restart_policy.policy() if body.restart_policy.name else None,
+        limits=bounds if bounds != Limits() else None,
+    )
+    return as_json({"Warnings": resource_warnings(body) or None})
 
 
 async def remove(context: Context, request: Request) -> Answer:
