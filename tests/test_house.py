@@ -72,7 +72,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
 
 MODELS, PORTS, ACTORS, FRONTS = range(4)
 FLOORS = {
-    **dict.fromkeys(("_errors", "_model", "_lifecycle", "_plan", "_registry", "_restart"), MODELS),
+    **dict.fromkeys(("_collector", "_errors", "_model", "_lifecycle", "_plan", "_registry", "_restart"), MODELS),
     **dict.fromkeys(("_ports", "_messages"), PORTS),
     **dict.fromkeys(("", "testing"), FRONTS),
 }

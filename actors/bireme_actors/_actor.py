@@ -8,6 +8,9 @@ An actor ends when it calls ``stop`` (its children are cancelled), when it is ca
 exception that leaves ``handle`` or a child is a bug, it ends this actor and propagates to whoever runs it. In each case
 every ask that is queued or pending fails with ``ActorStopped``.
 
+Thousands of actors have nothing to do, most of the time or ever: one that *sleeps* has no task yet and gets it with its
+first message. Nobody can tell the difference, but for what it costs.
+
 A control-C never lands in an actor or its children (``protected``): trio hands it to the program's main task instead,
 which leaves its blocks in order, and so ends the actors properly.
 """
@@ -43,6 +46,10 @@ class Actor:
         """React to one message. What it raises as BiremeError is the answer to an ask; anything else is a crash."""
         raise NotImplementedError
 
+    def sleep(self, live: Callable[[], object]) -> None:
+        """Have ``live``, which has a task ``run`` the actor, called when somebody puts in the first message."""
+        self.mailbox.when_first(live)
+
     def started(self) -> None:
         """Called once, in the actor's task, before the first message; children may be spawned."""
 
@@ -53,8 +60,9 @@ class Actor:
             async with trio.open_nursery() as self._nursery:
                 self.started()
                 while True:
-                    message, reply = await self.mailbox.receive()
-                    self._dispatch(message, reply)
+                    self._dispatch(*await self.mailbox.receive())
+                    for message, reply in self.mailbox.waiting():
+                        self._dispatch(message, reply)
 
     def spawn(self, child: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Run a slow thing beside the mailbox; ``child`` is ``protected``."""
@@ -68,7 +76,7 @@ class Actor:
             self._nursery.cancel_scope.cancel()
 
     def _dispatch(self, message: object, reply: Reply[Any] | None) -> None:
-        answer: Reply[Any] = reply if reply is not None else Reply(set())
+        answer: Reply[Any] = reply if reply is not None else Reply()
         try:
             self.handle(message, answer)
         except BiremeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 from bireme_actors import _messages as m
 from bireme_actors._errors import ActorStopped, NotFound
@@ -17,7 +18,7 @@ from bireme_actors._volume import VolumeActor
 
 
 class VolumeCatalog:
-    """The volumes. ``run`` has an actor live; ``gone`` hears of every removal of one that others could know of."""
+    """The volumes. ``run`` has an actor live; ``gone`` hears of every removal."""
 
     def __init__(
         self,
@@ -43,16 +44,14 @@ class VolumeCatalog:
         """Every volume, also those nobody holds."""
         return (*(actor.view for actor in self._actors.values()), *self._found().values())
 
-    def make(self, volume: VolumeId) -> VolumeActor:
-        """A volume that does not exist yet."""
-        return self._admit(volume, created=None)
+    async def drop(self, volume: VolumeId) -> None:
+        """Remove what there is of a volume whose container did not come off. Raises StorageError."""
+        await self._store.remove(volume)
+        if self._untouched is not None:
+            self._untouched.pop(volume, None)
 
-    async def commit(self, volume: VolumeId) -> None:
-        """The record of its maker, which holds it, is durable: it takes its place. Raises StorageError."""
-        await self._store.commit(volume)
-
-    def adopt(self, volume: VolumeId, created: Nanoseconds, holder: ContainerId) -> None:
-        """A container's record says that it holds this volume: so it is there."""
+    def admit(self, volume: VolumeId, created: Nanoseconds, holder: ContainerId) -> None:
+        """A container holds this volume, and its record says so: it is there."""
         actor = self._actors.get(volume) or self._admit(volume, created=created)
         actor.adopt(holder)
 
@@ -67,7 +66,7 @@ class VolumeCatalog:
         return self._admit(volume, created=view.created, unheld_since=view.unheld_since)
 
     async def attach(self, volume: VolumeId, container: ContainerId) -> None:
-        """Hold a volume; it is populated on return. Raises NotFound. Cancelled: it may be held."""
+        """Hold a volume. Raises NotFound. Cancelled: it may be held."""
         try:
             await self.get(volume).ref.ask(m.Attach(container))
         except (ActorStopped, NotFound) as error:
@@ -84,19 +83,24 @@ class VolumeCatalog:
         """The actor has ended with the supervisor, or by a bug. Idempotent."""
         self._actors.pop(volume, None)
 
+    def close(self) -> None:
+        """The supervisor has ended, and with it the actors that slept."""
+        for actor in self:
+            actor.mailbox.close()
+            self.ended(actor.id)
+
     def _removed(self, actor: VolumeActor) -> None:
         self._actors.pop(actor.id, None)
-        if actor.announced:
-            self._gone(actor.id)
+        self._gone(actor.id)
 
-    def _admit(self, volume: VolumeId, *, created: Nanoseconds | None, unheld_since: Nanoseconds = 0) -> VolumeActor:
+    def _admit(self, volume: VolumeId, *, created: Nanoseconds, unheld_since: Nanoseconds = 0) -> VolumeActor:
         actor = VolumeActor(
             volume, self._store, self._clock, created=created, unheld_since=unheld_since, gone=self._removed
         )
         if self._untouched is not None:
             self._untouched.pop(volume, None)
         self._actors[volume] = actor
-        self._run(actor)
+        actor.sleep(partial(self._run, actor))
         return actor
 
     def _found(self) -> dict[VolumeId, VolumeView]:

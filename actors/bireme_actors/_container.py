@@ -33,7 +33,7 @@ from bireme_actors._ports import RunningContainer
 from bireme_actors._record import Record
 from bireme_actors._restart import restart_attempt, restart_delay, wants_restart
 from bireme_actors._run import Run
-from bireme_actors._streams import Stdin
+from bireme_actors._streams import Stdin, watch
 from bireme_actors._waiting import Exits
 
 STOP_SECONDS = 10.0
@@ -56,7 +56,7 @@ class ContainerActor(Actor):
         self.state = state if state is not None else ContainerState()
         self.exits = Exits()
         self.stdin = Stdin()
-        self.record = Record(config.id, ports.records)
+        self.record = Record(config.id, ports.containers)
         self._ports = ports
         self._run = None if process is None else Run(process, frozen=self.state.status is Status.PAUSED)
         self._start_scope: trio.CancelScope | None = None
@@ -85,7 +85,7 @@ class ContainerActor(Actor):
     def started(self) -> None:
         """Go on where an earlier engine has stopped."""
         if self._run is not None:
-            self._runs(self._run)
+            self.spawn(self._watch, self._run.process)
         elif self.state.status is Status.REMOVING:
             self.spawn(self._remove_everything, self.state.removing_volumes)
         elif self.state.status is Status.EXITED and self.config.auto_remove:
@@ -152,41 +152,41 @@ class ContainerActor(Actor):
         self._step(Trigger.START, **changes)
         self._starts.extend(replies)
         self._start_scope = trio.CancelScope()
-        self.spawn(self._run_driver, self._start_scope)
+        self.spawn(self._live, self._start_scope)
 
     @protected
-    async def _run_driver(self, scope: trio.CancelScope) -> None:
-        outcome: m.Started | m.StartFailed
-        outcome = m.StartFailed(Conflict(f"container {self.config.name} was not started: it is removed by force"))
+    async def _live(self, scope: trio.CancelScope) -> None:
+        """One run, from the start to the exit."""
+        error: BiremeError = Conflict(f"container {self.config.name} was not started: it is removed by force")
+        process: RunningContainer | None = None
         with scope:
             try:
-                outcome = m.Started(await self._ports.driver.start(self.config))
-            except BiremeError as error:
-                outcome = m.StartFailed(error)
-        await self.mailbox.report(outcome)
+                process = await self._ports.driver.start(self.config)
+            except BiremeError as failure:
+                error = failure
+        if process is None:
+            await self.mailbox.report(m.StartFailed(error))
+        else:
+            await self.mailbox.report(m.Started(process))
+            await self._watch(process)
+
+    @protected
+    async def _watch(self, process: RunningContainer) -> None:
+        log = self._ports.logs.open_log(self.config.id)
+        status = await watch(process, log, self.stdin, self.spawn)
+        log.end()
+        await self.mailbox.report(m.Exited(status))
 
     def _has_started(self, process: RunningContainer) -> None:
         self._step(Trigger.STARTED, **_states.started(process))
         self._start_scope = None
-        self._runs(Run(process))
+        self._run = Run(process)
         self._emit("start")
         if self._restarts:
             self._emit("restart")
         self._answer(self._starts)
         self._answer(self._restarts)
         self._retry_deferred()
-
-    def _runs(self, run: Run) -> None:
-        self._run = run
-        self.stdin.connect(run.process.stdin)
-        self.spawn(self._watch, run)
-
-    @protected
-    async def _watch(self, run: Run) -> None:
-        log = self._ports.logs.open_log(self.config.id)
-        status = await run.watch(log, self.stdin)
-        log.end()
-        await self.mailbox.report(m.Exited(status))
 
     def _start_failed(self, error: BiremeError) -> None:
         trigger = Trigger.EXITED if self.state.finished else Trigger.NEVER_STARTED
@@ -393,9 +393,7 @@ class ContainerActor(Actor):
     @protected
     async def _remove_everything(self, volumes: bool) -> None:
         error: BiremeError | None = None
-        self.record.note(self.state)
         try:
-            await self.record.save()
             await self._ports.remove(self.config, volumes)
             await self.record.forget()
         except BiremeError as failure:
@@ -434,8 +432,8 @@ class ContainerActor(Actor):
 
     def _set(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
-        if self.state.status in _SAVED and self.record.note(self.state):
-            self.spawn(self.record.save)
+        if self.state.status in (_SAVED_OF_EPHEMERAL if self.config.ephemeral else _SAVED):
+            self.record.save(self.state)
 
     def _emit(self, action: str, **attributes: str) -> None:
         self._ports.events.emit(container_event(self.config, action, self._ports.clock(), **attributes))
@@ -449,4 +447,8 @@ class ContainerActor(Actor):
 
 _DEFERRED = (m.Start, m.Stop, m.Kill, m.Pause, m.Unpause, m.Restart, m.Remove, m.Exec, m.Resize)
 
-_SAVED = frozenset(Status) - {Status.STARTING, Status.REMOVING, Status.REMOVED, Status.DEAD}
+_SAVED = frozenset(Status) - {Status.STARTING, Status.REMOVED, Status.DEAD}
+
+_SAVED_OF_EPHEMERAL = frozenset({Status.REMOVING})
+"""Whoever finds a container of a program that has died removes it, whatever it was doing; not a volume it was to keep.
+"""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bireme_actors._model import ContainerConfig, ContainerId
-from bireme_actors._ports import Clock, ContainerDriver, EventSink, LogStore, RecordStore, RootfsStore
+from bireme_actors._ports import Clock, ContainerDriver, ContainerStore, EventSink, LogStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,7 @@ class ContainerPorts:
     """One for all containers of a driver."""
 
     driver: ContainerDriver
-    rootfs: RootfsStore
-    records: RecordStore
+    containers: ContainerStore
     logs: LogStore
     events: EventSink
     clock: Clock
@@ -25,8 +24,7 @@ class ContainerPorts:
     """The container has been removed: its name and identifier are free before anybody is told."""
 
     async def remove(self, config: ContainerConfig, volumes: bool) -> None:
-        """Remove all of a container but its record. Raises StorageError, DriverError; can then be done again."""
+        """Remove what its store does not. Raises StorageError, DriverError; can be done again then."""
         self.logs.close_log(config.id)
         await self.driver.cleanup(config)
         await self.release_volumes(config, volumes)
-        await self.rootfs.remove(config.id)

@@ -33,8 +33,6 @@ class Trigger(StrEnum):
 class VolumeStatus(StrEnum):
     """Where a volume stands."""
 
-    NEW = "new"
-    POPULATING = "populating"
     READY = "ready"
     REMOVING = "removing"
     REMOVED = "removed"
@@ -43,9 +41,6 @@ class VolumeStatus(StrEnum):
 class VolumeTrigger(StrEnum):
     """What can happen to a volume."""
 
-    POPULATE = "populate"
-    POPULATED = "populated"
-    POPULATE_FAILED = "populate failed"
     REMOVE = "remove"
     REMOVED = "removed"
     REMOVE_FAILED = "remove failed"
@@ -76,10 +71,6 @@ CONTAINER: Mapping[tuple[Status, Trigger], Status] = {
 }
 
 VOLUME: Mapping[tuple[VolumeStatus, VolumeTrigger], VolumeStatus] = {
-    (VolumeStatus.NEW, VolumeTrigger.POPULATE): VolumeStatus.POPULATING,
-    (VolumeStatus.NEW, VolumeTrigger.REMOVE): VolumeStatus.REMOVING,
-    (VolumeStatus.POPULATING, VolumeTrigger.POPULATED): VolumeStatus.READY,
-    (VolumeStatus.POPULATING, VolumeTrigger.POPULATE_FAILED): VolumeStatus.REMOVED,
     (VolumeStatus.READY, VolumeTrigger.REMOVE): VolumeStatus.REMOVING,
     (VolumeStatus.REMOVING, VolumeTrigger.REMOVED): VolumeStatus.REMOVED,
     (VolumeStatus.REMOVING, VolumeTrigger.REMOVE_FAILED): VolumeStatus.READY,

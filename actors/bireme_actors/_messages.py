@@ -143,16 +143,8 @@ class RemoveDone:
 
 
 @dataclass(frozen=True, slots=True)
-class Populate(Ask[None]):
-    """Make the directory and copy in what the image of ``config`` has there; its first holder is that container."""
-
-    config: ContainerConfig
-    destination: str
-
-
-@dataclass(frozen=True, slots=True)
 class Attach(Ask[None]):
-    """Hold the volume for a container. Answered once it is populated."""
+    """Hold the volume for a container."""
 
     container: ContainerId
 
@@ -171,13 +163,6 @@ class RemoveVolume(Ask[None]):
 
 
 # From a volume's own child tasks.
-
-
-@dataclass(frozen=True, slots=True)
-class Populated:
-    """The content is in, or not."""
-
-    error: BiremeError | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,25 +100,10 @@ class ContainerDriver(Protocol):
 
 
 class VolumeStore(Protocol):
-    """Volumes as directories.
-
-    A new volume is *staged* until its container's record is durable; a start-up after a crash finishes or drops it.
-    """
-
-    async def create(self, volume: VolumeId, config: ContainerConfig, destination: str) -> None:
-        """Make the directory, staged, and copy in what ``config``'s image has at ``destination``.
-
-        Owner, mode, times, xattrs and links are kept. Raises InvalidConfig if the image has something else than a
-        directory there, StorageError if the disk refuses.
-        """
-        ...
-
-    async def commit(self, volume: VolumeId) -> None:
-        """Put a staged volume in its place. Idempotent."""
-        ...
+    """Volumes as directories. A new one is made along with its container (``ContainerStore``)."""
 
     async def remove(self, volume: VolumeId) -> None:
-        """Remove the directory, staged or not, and all it holds. Idempotent. Raises StorageError."""
+        """Remove the directory and all it holds. Idempotent. Raises StorageError."""
         ...
 
     def path(self, volume: VolumeId) -> str:
@@ -126,39 +111,36 @@ class VolumeStore(Protocol):
         ...
 
     def list(self) -> Iterable[tuple[VolumeId, Nanoseconds]]:
-        """Every volume in its place, with the time it was created."""
+        """Every volume, with the time it was created."""
         ...
 
 
-class RootfsStore(Protocol):
-    """The writable layer of each container."""
+class ContainerStore(Protocol):
+    """The containers on disk: the writable layer of each, and its record, which is the source of truth."""
 
     async def create(self, config: ContainerConfig) -> None:
-        """Make the writable layer on top of the image's. Raises StorageError, ImageNotFound."""
-        ...
+        """Make all of a container: its writable layer, the volumes it owns, its record. Durable on return.
 
-    async def remove(self, container: ContainerId) -> None:
-        """Remove the writable layer. Idempotent."""
-        ...
-
-
-class RecordStore(Protocol):
-    """The containers' configurations and states on disk: the source of truth."""
-
-    async def create(self, config: ContainerConfig) -> None:
-        """Write a new record; durable on return. Raises StorageError."""
+        Into each volume goes what the image has at its path: owner, mode, times, xattrs and links are kept. None is in
+        its place before the record is durable; a start-up after a crash finds all of it or nothing. Raises
+        ImageNotFound, InvalidConfig if the image has something else than a directory there, StorageError if the disk
+        refuses.
+        """
         ...
 
     async def update(self, config: ContainerConfig) -> None:
         """Replace the configuration (rename, update); atomic, durable on return."""
         ...
 
-    async def save_state(self, container: ContainerId, state: ContainerState) -> None:
-        """Replace the state; atomic."""
+    def save_state(self, container: ContainerId, state: ContainerState) -> None:
+        """Replace the state; atomic, and at once: nobody waits for the disk. Raises StorageError."""
         ...
 
     async def remove(self, container: ContainerId) -> None:
-        """Forget the container. Idempotent; after a crash in the middle the record is whole or gone."""
+        """Remove the writable layer and the record; volumes stay. Idempotent.
+
+        After a crash in the middle the record is whole or gone.
+        """
         ...
 
     def load(self) -> Iterable[ContainerRecord]:

@@ -1,4 +1,4 @@
-"""One container's record on disk: its writes follow one another, and after its removal nothing is written any more."""
+"""One container's record on disk: what is written of it follows one another, and nothing is after its removal."""
 
 from __future__ import annotations
 
@@ -7,45 +7,30 @@ from collections.abc import Callable
 
 import trio
 
-from bireme_actors._actor import protected
 from bireme_actors._errors import BiremeError, Conflict
 from bireme_actors._model import ContainerConfig, ContainerId, ContainerState
-from bireme_actors._ports import RecordStore
+from bireme_actors._ports import ContainerStore
 
 _log = logging.getLogger("bireme")
 
 
 class Record:
-    """Writes the record of one container, one write at a time. Of states only the newest is written."""
+    """Writes the record of one container."""
 
-    __slots__ = ("_container", "_forgotten", "_lock", "_saving", "_store", "_unsaved")
+    __slots__ = ("_container", "_forgotten", "_store", "_writing")
 
-    def __init__(self, container: ContainerId, store: RecordStore) -> None:
+    def __init__(self, container: ContainerId, store: ContainerStore) -> None:
         self._container = container
         self._store = store
-        self._lock = trio.Lock()
-        self._unsaved: ContainerState | None = None
-        self._saving = False
+        self._writing: trio.Lock | None = None
         self._forgotten = False
 
-    def note(self, state: ContainerState) -> bool:
-        """Have ``state`` written by the next ``save``. Returns whether somebody has to call it: nobody is about to."""
-        self._unsaved = state
-        under_way, self._saving = self._saving, True
-        return not under_way
-
-    @protected
-    async def save(self) -> None:
-        """Return once what was noted is written. A disk that refuses is logged; cancelled: it may not be written."""
-        async with self._lock:
-            while self._unsaved is not None and not self._forgotten:
-                state, self._unsaved = self._unsaved, None
-                await self._write(state)
-            self._saving = False
-
-    async def _write(self, state: ContainerState) -> None:
+    def save(self, state: ContainerState) -> None:
+        """Write the state. A disk that refuses is logged."""
+        if self._forgotten:
+            return
         try:
-            await self._store.save_state(self._container, state)
+            self._store.save_state(self._container, state)
         except BiremeError as error:
             _log.warning("the state of container %s is not on disk: %s", self._container, error)
 
@@ -54,7 +39,7 @@ class Record:
 
         Raises Conflict after the removal, StorageError. Cancelled: the old one or the new one is on disk.
         """
-        async with self._lock:
+        async with self._turn():
             if self._forgotten:
                 raise Conflict(f"container {self._container} has been removed: it cannot be changed any more")
             config = change()
@@ -62,7 +47,12 @@ class Record:
             return config
 
     async def forget(self) -> None:
-        """Remove the record; nothing is written any more. Raises StorageError."""
-        async with self._lock:
+        """Remove the container from the disk; nothing is written any more. Raises StorageError."""
+        async with self._turn():
             await self._store.remove(self._container)
             self._forgotten = True
+
+    def _turn(self) -> trio.Lock:
+        if self._writing is None:
+            self._writing = trio.Lock()
+        return self._writing

@@ -15,9 +15,8 @@ from bireme_actors import _messages as m
 from bireme_actors._actor import protected
 from bireme_actors._errors import BiremeError
 from bireme_actors._mailbox import Reply
-from bireme_actors._model import ExitStatus
-from bireme_actors._ports import OutputLog, Process, RunningContainer
-from bireme_actors._streams import DRAIN_SECONDS, Stdin, close, pump
+from bireme_actors._ports import Process, RunningContainer
+from bireme_actors._streams import close
 
 
 class Run:
@@ -29,18 +28,6 @@ class Run:
         self.process = process
         self.frozen = frozen
         self.freezing = trio.Lock()
-
-    async def watch(self, log: OutputLog, stdin: Stdin) -> ExitStatus:
-        """Keep the output, until the exit and at most DRAIN_SECONDS longer. Cancelled: what was read is kept."""
-        process = self.process
-        async with trio.open_nursery() as nursery:
-            for name, source in (("stdout", process.stdout), ("stderr", process.stderr)):
-                if source is not None:
-                    nursery.start_soon(pump, name, source, log)
-            status = await process.wait()
-            nursery.cancel_scope.deadline = trio.current_time() + DRAIN_SECONDS
-            await stdin.disconnect()
-        return status
 
     async def set_frozen(self, frozen: bool) -> None:
         """Freeze or thaw; ``freezing`` is held by the caller. Raises DriverError."""

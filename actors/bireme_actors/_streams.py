@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import trio
 
 from bireme_actors._actor import protected
-from bireme_actors._ports import ByteSink, ByteSource, OutputLog
+from bireme_actors._model import ExitStatus
+from bireme_actors._ports import ByteSink, ByteSource, OutputLog, Process
 
 CHUNK = 1 << 16
 """Bytes read at once: what a pipe holds."""
@@ -86,16 +89,65 @@ class Stdin:
         return self._lock
 
 
-@protected
-async def pump(name: str, source: ByteSource, log: OutputLog) -> None:
-    """Copy one output stream into the log until it ends. Cancelled: what was read is in."""
-    try:
-        while data := await source.receive_some(CHUNK):
-            log.append(name, bytes(data))
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        return
-    finally:
-        await close(source)
+async def watch(
+    process: Process, log: OutputLog, stdin: Stdin, spawn: Callable[[Callable[[], Awaitable[None]]], None]
+) -> ExitStatus:
+    """Connect a process's streams, keep its output until the exit and at most DRAIN_SECONDS longer; its exit.
+
+    ``spawn`` runs a pump beside; cancelling them is its business. Cancelled: what was read is kept.
+    """
+    stdin.connect(process.stdin)
+    streams = (("stdout", process.stdout), ("stderr", process.stderr))
+    pumps = [Pump(name, source, log) for name, source in streams if source is not None]
+    for pump in pumps:
+        spawn(pump.run)
+    status = await process.wait()
+    with trio.move_on_after(DRAIN_SECONDS):
+        await stdin.disconnect()
+        for pump in pumps:
+            await pump.wait_ended()
+    for pump in pumps:
+        await pump.end()
+    return status
+
+
+class Pump:
+    """Copies one output stream into the log until it ends."""
+
+    __slots__ = ("_ended", "_log", "_name", "_source", "_waiting")
+
+    def __init__(self, name: str, source: ByteSource, log: OutputLog) -> None:
+        self._name = name
+        self._source = source
+        self._log = log
+        self._ended = False
+        self._waiting: trio.Event | None = None
+
+    @protected
+    async def run(self) -> None:
+        """Cancelled: what was read is in."""
+        try:
+            while data := await self._source.receive_some(CHUNK):
+                self._log.append(self._name, bytes(data))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+        finally:
+            await close(self._source)
+            self._ended = True
+            if self._waiting is not None:
+                self._waiting.set()
+
+    async def wait_ended(self) -> None:
+        """Wait for the end of the stream; for one task, and no checkpoint if it has ended."""
+        if not self._ended:
+            self._waiting = trio.Event()
+            await self._waiting.wait()
+
+    async def end(self) -> None:
+        """End it now, whoever may still write; nothing is kept any more on return."""
+        if not self._ended:
+            await close(self._source)
+            await self.wait_ended()
 
 
 async def close(stream: ByteSource | ByteSink) -> None:

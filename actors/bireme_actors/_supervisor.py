@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 import trio
 
@@ -23,6 +24,7 @@ from bireme_actors import _messages as m
 from bireme_actors._actor import Actor, protected
 from bireme_actors._adoption import is_news, with_process, without_process
 from bireme_actors._catalog import VolumeCatalog
+from bireme_actors._collector import seldom_collecting
 from bireme_actors._container import STOP_SECONDS, ContainerActor
 from bireme_actors._container_ports import ContainerPorts
 from bireme_actors._creation import Maker, with_mounts
@@ -41,10 +43,9 @@ from bireme_actors._model import (
 from bireme_actors._ports import (
     Clock,
     ContainerDriver,
+    ContainerStore,
     EventSink,
     LogStore,
-    RecordStore,
-    RootfsStore,
     RunningContainer,
     VolumeStore,
 )
@@ -73,8 +74,7 @@ class Ports:
 
     drivers: Mapping[str, ContainerDriver]
     volumes: VolumeStore
-    rootfs: RootfsStore
-    records: RecordStore
+    containers: ContainerStore
     logs: LogStore
     events: EventSink
     clock: Clock
@@ -88,7 +88,7 @@ class Supervisor:
         self._container_scope = containers
         self._volume_scope = volumes
         self._volumes = VolumeCatalog(ports.volumes, ports.clock, self._run_volume, self._volume_gone)
-        self._maker = Maker(self._volumes, ports.rootfs, ports.records)
+        self._maker = Maker(self._volumes, ports.containers)
         self._container_ports: dict[str, ContainerPorts] = {}
         self._adopted: set[ContainerId] = set()
         self._closing = False
@@ -185,7 +185,7 @@ class Supervisor:
         now = self._ports.clock()
         for mount in config.mounts:
             if mount.owned:
-                self._volumes.get(mount.volume).announced = True
+                self._volumes.admit(mount.volume, now, config.id)
                 self._ports.events.emit(volume_event(mount.volume, "create", now))
         self._ports.events.emit(container_event(config, "create", now))
         return actor
@@ -261,9 +261,12 @@ class Supervisor:
             state, process = without_process(state, self._ports.clock()), None
         self.registry.reserve(config.id, config.name)
         for mount in config.mounts:
-            self._volumes.adopt(mount.volume, config.created, config.id)
+            self._volumes.admit(mount.volume, config.created, config.id)
         self._adopted.add(config.id)
-        return self._run_container(config, state, process)
+        actor = self._run_container(config, state, process)
+        if state != record.state:
+            actor.record.save(state)
+        return actor
 
     async def close(self, on_exit: OnExit) -> None:
         """End every container as ``on_exit`` says; nothing is made any more. What was adopted is never removed."""
@@ -290,7 +293,6 @@ class Supervisor:
             return
         except BiremeError as error:
             _log.warning("container %s did not end: %s", actor.config.id, error)
-        await actor.record.save()
 
     @staticmethod
     async def _stop(actor: ContainerActor) -> None:
@@ -307,8 +309,7 @@ class Supervisor:
     def _ports_of(self, driver: ContainerDriver) -> ContainerPorts:
         return ContainerPorts(
             driver=driver,
-            rootfs=self._ports.rootfs,
-            records=self._ports.records,
+            containers=self._ports.containers,
             logs=self._ports.logs,
             events=self._ports.events,
             clock=self._ports.clock,
@@ -323,7 +324,11 @@ class Supervisor:
             self._container_ports[config.driver] = self._ports_of(self._ports.drivers[config.driver])
         actor = ContainerActor(config, self._container_ports[config.driver], state, process)
         self.registry.admit(config.id, actor)
-        self._container_scope.start_soon(self._live_container, actor)
+        live = partial(self._container_scope.start_soon, self._live_container, actor)
+        if state is None:
+            actor.sleep(live)
+        else:
+            live()
         return actor
 
     def _gone(self, container: ContainerId) -> None:
@@ -335,9 +340,19 @@ class Supervisor:
         try:
             await self._live(actor)
         finally:
-            self.registry.lose(actor.config.id)
-            actor.exits.fail(ActorStopped(f"{actor.mailbox.name} has ended; its exit is not known"))
-            actor.stdin.end()
+            self._ended(actor)
+
+    def _ended(self, actor: ContainerActor) -> None:
+        self.registry.lose(actor.config.id)
+        actor.exits.fail(ActorStopped(f"{actor.mailbox.name} has ended; its exit is not known"))
+        actor.stdin.end()
+
+    def dismiss(self) -> None:
+        """The scopes have ended, and with them the actors that slept."""
+        for actor in tuple(self.registry):
+            actor.mailbox.close()
+            self._ended(actor)
+        self._volumes.close()
 
     def _run_volume(self, actor: VolumeActor) -> None:
         self._volume_scope.start_soon(self._live_volume, actor)
@@ -371,13 +386,15 @@ async def open_supervisor(ports: Ports, *, on_exit: OnExit = OnExit.REMOVE) -> A
     time, then the actors end. What the block raises leaves unwrapped.
     """
     failure: BaseException | None = None
-    async with open_services() as volumes, open_services() as containers:
-        supervisor = Supervisor(ports, containers, volumes)
-        try:
-            yield supervisor
-        except BaseException as error:  # noqa: BLE001 - raised again once the containers have ended
-            failure = error
-        await _close(supervisor, on_exit)
+    with seldom_collecting():
+        async with open_services() as volumes, open_services() as containers:
+            supervisor = Supervisor(ports, containers, volumes)
+            try:
+                yield supervisor
+            except BaseException as error:  # noqa: BLE001 - raised again once the containers have ended
+                failure = error
+            await _close(supervisor, on_exit)
+        supervisor.dismiss()
     if failure is not None:
         try:
             raise failure

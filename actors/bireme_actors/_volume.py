@@ -1,8 +1,8 @@
 """The volume actor: its lease table is why it is an actor.
 
-A volume is populated once, by the container that made it, before anyone can attach; attaching waits for that. It cannot
-be removed while a container holds it. All of this is decided here, one message after the other, so that the last
-holder's ``Detach`` and a newcomer's ``Attach`` can never both win.
+It is made and filled once, along with the container that it was made for and that is its first holder, before anyone
+can attach. It cannot be removed while a container holds it: that is decided here, one message after the other, so that
+the last holder's ``Detach`` and a newcomer's ``Attach`` can never both win.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import trio
-
 from bireme_actors import _messages as m
 from bireme_actors._actor import Actor, protected
-from bireme_actors._errors import BiremeError, Conflict, NotFound, StorageError
+from bireme_actors._errors import BiremeError, Conflict, NotFound
 from bireme_actors._lifecycle import VOLUME, VolumeStatus, VolumeTrigger, step
 from bireme_actors._mailbox import Reply
-from bireme_actors._model import ContainerConfig, ContainerId, Nanoseconds, VolumeId, VolumeView
+from bireme_actors._model import ContainerId, Nanoseconds, VolumeId, VolumeView
 from bireme_actors._ports import Clock, VolumeStore
 
 
@@ -30,28 +28,21 @@ class VolumeActor(Actor):
         store: VolumeStore,
         clock: Clock,
         *,
-        created: Nanoseconds | None = None,
+        created: Nanoseconds,
         unheld_since: Nanoseconds = 0,
         holders: Iterable[ContainerId] = (),
         gone: Callable[[VolumeActor], object] = lambda actor: None,
     ) -> None:
-        """``created`` None is a volume still to be made; otherwise it is there already, held by ``holders``.
-
-        ``gone`` is called when it has been removed, before anybody is told.
-        """
+        """``gone`` is called when it has been removed, before anybody is told."""
         super().__init__(f"volume {volume}")
         self.id = volume
-        self.status = VolumeStatus.NEW if created is None else VolumeStatus.READY
-        self.announced = created is not None
-        """Whether others have been told of it: its container exists."""
+        self.status = VolumeStatus.READY
         self._store = store
         self._clock = clock
         self._gone = gone
-        self._created = clock() if created is None else created
+        self._created = created
         self._leases: dict[ContainerId, None] = dict.fromkeys(holders)
         self._unheld_since = unheld_since
-        self._populating: trio.CancelScope | None = None
-        self._deferred: list[tuple[m.Attach | m.Detach, Reply[Any]]] = []
         self._asked: list[Reply[Any]] = []
 
     @property
@@ -71,10 +62,6 @@ class VolumeActor(Actor):
 
     def handle(self, message: object, reply: Reply[Any]) -> None:
         match message:
-            case m.Populate():
-                self._populate(message, reply)
-            case m.Populated():
-                self._populated(message)
             case m.Attach():
                 self._attach(message, reply)
             case m.Detach():
@@ -89,43 +76,6 @@ class VolumeActor(Actor):
     def _step(self, trigger: VolumeTrigger) -> None:
         self.status = step(VOLUME, self.mailbox.name, self.status, trigger)
 
-    # Making it.
-
-    def _populate(self, message: m.Populate, reply: Reply[None]) -> None:
-        self._step(VolumeTrigger.POPULATE)
-        self._hold(message.config.id)
-        self._asked.append(reply)
-        self._populating = trio.CancelScope()
-        self.spawn(self._create, self._populating, message.config, message.destination)
-
-    @protected
-    async def _create(self, scope: trio.CancelScope, config: ContainerConfig, destination: str) -> None:
-        error: BiremeError | None = StorageError(f"{self.mailbox.name} was not made: its container was given up")
-        with scope:
-            try:
-                await self._store.create(self.id, config, destination)
-                error = None
-            except BiremeError as failure:
-                error = failure
-        await self.mailbox.report(m.Populated(error))
-
-    def _populated(self, message: m.Populated) -> None:
-        self._populating = None
-        self._step(VolumeTrigger.POPULATED if message.error is None else VolumeTrigger.POPULATE_FAILED)
-        if message.error is not None:
-            self._gone(self)
-        self._answer_all(message.error, None)
-        deferred, self._deferred = self._deferred, []
-        for asked, reply in deferred:
-            if message.error is None:
-                self._dispatch(asked, reply)
-            elif isinstance(asked, m.Attach):
-                reply.fail(message.error)
-            else:
-                reply.set(True)
-        if message.error is not None:
-            self.stop()
-
     # Holding it.
 
     def _hold(self, container: ContainerId) -> None:
@@ -133,20 +83,12 @@ class VolumeActor(Actor):
         self._unheld_since = 0
 
     def _attach(self, message: m.Attach, reply: Reply[None]) -> None:
-        if self.status is VolumeStatus.POPULATING:
-            self._deferred.append((message, reply))
-        elif self.status is VolumeStatus.READY:
-            self._hold(message.container)
-            reply.set(None)
-        else:
+        if self.status is not VolumeStatus.READY:
             raise NotFound(f"{self.mailbox.name} is {self.status}: nothing can be attached; name another source")
+        self._hold(message.container)
+        reply.set(None)
 
     def _detach(self, message: m.Detach, reply: Reply[bool]) -> None:
-        if self.status is VolumeStatus.POPULATING:
-            self._deferred.append((message, reply))
-            if message.remove and self._populating is not None:
-                self._populating.cancel()  # it is its maker who gives it up: nobody else can hold it yet
-            return
         held = self._leases.pop(message.container, self) is None
         if held and not self._leases:
             self._unheld_since = self._clock()

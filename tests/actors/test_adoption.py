@@ -33,7 +33,7 @@ from tests.actors.conftest import Later, OpenCore
 
 
 async def _adopt_all(core: Supervisor, fakes: Fakes) -> None:
-    for record in fakes.records.load():
+    for record in fakes.containers.load():
         core.adopt(record, await fakes.driver.adopt(record.config))
 
 
@@ -108,13 +108,10 @@ async def test_an_exit_that_was_told_is_not_told_again(fakes: Fakes, open_core: 
 async def test_a_start_the_record_does_not_know_of_is_found(
     fakes: Fakes, open_core: OpenCore, clock: MockClock
 ) -> None:
-    fakes.faults.hold("records.save_state")
     async with open_core(OnExit.DETACH) as core:
         actor = await core.create(sample_config("app", name="db"))
         await actor.ref.ask(Start())
-        fakes.records.records[actor.config.id] = ContainerRecord(actor.config, ContainerState())
-        fakes.faults.revive()
-    fakes.records.records[actor.config.id] = ContainerRecord(actor.config, ContainerState())
+    fakes.containers.records[actor.config.id] = ContainerRecord(actor.config, ContainerState())
     async with open_core(OnExit.STOP) as core:
         await _adopt_all(core, fakes)
         state = core.get("db").state
@@ -181,7 +178,7 @@ async def test_what_was_adopted_is_stopped_not_removed(fakes: Fakes, open_core: 
         await _adopt_all(core, fakes)
         await core.create(sample_config("app", name="new", volumes=("/d",)))
         await core.start_all(["new"])
-    (record,) = fakes.records.load()
+    (record,) = fakes.containers.load()
     assert (record.config.name, record.state.status, record.state.exit_code) == ("old", Status.EXITED, 143)
     assert list(fakes.volumes.placed) == [record.config.mounts[0].volume]
 

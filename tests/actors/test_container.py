@@ -616,7 +616,7 @@ async def test_a_terminal_has_one_stream(fakes: Fakes, open_core: OpenCore, cloc
 async def test_changes_at_once_do_not_undo_each_other(
     fakes: Fakes, open_core: OpenCore, ask: AskLater, clock: MockClock
 ) -> None:
-    fakes.faults.delay("records.update", 1)
+    fakes.faults.delay("containers.update", 1)
     async with open_core() as core:
         actor = await core.create(sample_config())
         policy = RestartPolicy(name="always")
@@ -625,39 +625,50 @@ async def test_changes_at_once_do_not_undo_each_other(
         await trio.sleep(5)
         assert [asked.result() for asked in pending] == [None, None]
         assert (actor.config.restart, actor.config.hostname) == (policy, "h")
-        assert fakes.records.records[actor.config.id].config == actor.config
+        assert fakes.containers.records[actor.config.id].config == actor.config
 
 
 async def test_a_change_the_disk_refuses_is_none(fakes: Fakes, open_core: OpenCore, clock: MockClock) -> None:
     async with open_core() as core:
         actor = await core.create(sample_config())
         before = actor.config
-        fakes.faults.fail("records.update", StorageError("disk full"))
+        fakes.faults.fail("containers.update", StorageError("disk full"))
         with pytest.raises(StorageError):
             await actor.ref.ask(Reconfigure(sample_config()))
         assert actor.config is before
 
 
-async def test_states_overtaken_before_their_turn_are_not_written(
+async def test_each_state_is_on_disk_before_anybody_hears_of_it(
     fakes: Fakes, open_core: OpenCore, clock: MockClock
 ) -> None:
-    fakes.faults.delay("records.save_state", 10)
     async with open_core() as core:
         actor, process = await started(core, fakes)
-        for _ in range(20):
-            await actor.ref.ask(Pause())
-            await actor.ref.ask(Unpause())
+        record = fakes.containers.records
+        for message in (Pause(), Unpause()):
+            await actor.ref.ask(message)
+            assert record[actor.config.id].state == actor.state
+        exited = actor.exits.watch(WaitCondition.NEXT_EXIT, actor.state)
         process.exit(5)
-        await trio.sleep(30)
-        assert len(fakes.faults.called("records.save_state")) == 2
-        assert fakes.records.records[actor.config.id].state == actor.state
-        fakes.faults.delay("records.save_state", 0)
+        assert await exited.wait() == 5
+        assert record[actor.config.id].state == actor.state
+
+
+async def test_of_what_goes_with_its_program_only_the_removal_is_written(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    async with open_core() as core:
+        actor, process = await started(core, fakes, ephemeral=True)
+        process.exit(5)
+        await wait_all_tasks_blocked()
+        assert not fakes.faults.called("containers.save_state")
+        await actor.ref.ask(Remove(volumes=True))
+        assert len(fakes.faults.called("containers.save_state")) == 1
 
 
 async def test_a_disk_that_refuses_a_state_does_not_stop_the_container(
     fakes: Fakes, open_core: OpenCore, clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fakes.faults.fail("records.save_state", StorageError("disk full"))
+    fakes.faults.fail("containers.save_state", StorageError("disk full"))
     async with open_core() as core:
         actor, _ = await started(core, fakes)
         await wait_all_tasks_blocked()

@@ -21,7 +21,7 @@ from bireme_actors import (
 from bireme_actors.testing import Crash, Fakes, sample_config
 from tests.actors.conftest import IDLE, Later, OpenCore
 
-STEPS = ["rootfs.create", "volumes.create", "records.create", "volumes.commit"]
+MAKING = "containers.create"
 NONE = {"containers": 0, "volumes": 0} | IDLE
 
 
@@ -32,9 +32,8 @@ async def test_what_a_new_container_has(fakes: Fakes, open_core: OpenCore, clock
         assert [mount.destination for mount in config.mounts] == ["/n", "/x", "/n/m"]
         assert len({mount.volume for mount in config.mounts}) == 3
         assert all(mount.owned and not mount.read_only for mount in config.mounts)
-        assert fakes.records.records[config.id].config == config
+        assert fakes.containers.records[config.id].config == config
         assert set(fakes.volumes.placed) == {mount.volume for mount in config.mounts}
-        assert not fakes.volumes.staged
         assert core.get("db") is core.get(config.id) is core.get(config.id[:12]) is core.get("/db") is actor
         assert [view.id for view in core.views()] == [config.id]
         assert core.statistics() == {"containers": 1, "volumes": 3} | IDLE
@@ -57,21 +56,32 @@ async def test_sources_give_their_volumes_and_keep_them(open_core: OpenCore, clo
         assert holders[one.config.mounts[1].volume] == {one.config.id}
 
 
-async def test_the_record_comes_before_the_volumes_take_their_place(
-    fakes: Fakes, open_core: OpenCore, clock: MockClock
-) -> None:
+async def test_all_of_it_is_made_in_one_go(fakes: Fakes, open_core: OpenCore, clock: MockClock) -> None:
     async with open_core() as core:
         await core.create(sample_config(volumes=("/data",)))
-        assert [name for name, _ in fakes.faults.calls] == STEPS
+        assert [name for name, _ in fakes.faults.calls] == [MAKING]
 
 
-@pytest.mark.parametrize("step", STEPS)
-async def test_a_step_that_fails_leaves_nothing(fakes: Fakes, open_core: OpenCore, clock: MockClock, step: str) -> None:
+async def test_nobody_knows_of_a_volume_before_its_container_is_there(
+    fakes: Fakes, open_core: OpenCore, later: Later, clock: MockClock
+) -> None:
+    hold = fakes.faults.hold(MAKING)
+    async with open_core() as core:
+        making = later(lambda: core.create(sample_config(volumes=("/data",))))
+        await hold.entered.wait()
+        assert core.volumes() == ()
+        hold.release()
+        await wait_all_tasks_blocked()
+        (view,) = core.volumes()
+        assert view.holders == (making.result().config.id,)
+
+
+async def test_what_fails_leaves_nothing(fakes: Fakes, open_core: OpenCore, clock: MockClock) -> None:
     async with open_core() as core:
         source = await core.create(sample_config(name="source", volumes=("/s",)))
         before = fakes.leftovers()
         config = sample_config(name="db", volumes=("/a", "/b"), volumes_from=(VolumesFrom("source"),))
-        fakes.faults.fail(step, StorageError("disk full"))
+        fakes.faults.fail(MAKING, StorageError("disk full"))
         with pytest.raises(StorageError, match="disk full"):
             await core.create(config)
         assert fakes.leftovers() == before
@@ -82,16 +92,15 @@ async def test_a_step_that_fails_leaves_nothing(fakes: Fakes, open_core: OpenCor
         await core.create(config)
 
 
-@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("how", ["delay", "hold"])
 async def test_who_is_cancelled_while_making_leaves_nothing(
-    fakes: Fakes, open_core: OpenCore, clock: MockClock, step: str, how: str
+    fakes: Fakes, open_core: OpenCore, clock: MockClock, how: str
 ) -> None:
     async with open_core() as core:
         if how == "delay":
-            fakes.faults.delay(step, 10)
+            fakes.faults.delay(MAKING, 10)
         else:
-            fakes.faults.hold(step)
+            fakes.faults.hold(MAKING)
         began = trio.current_time()
         with trio.move_on_after(1) as scope:
             await core.create(sample_config(name="db", volumes=("/a", "/b")))
@@ -115,8 +124,7 @@ async def test_who_is_cancelled_at_any_moment_leaves_all_or_nothing(
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
             made.add(len(core.views()) - before)
-            assert len(fakes.records.records) == len(fakes.volumes.placed) == len(core.views())
-            assert not fakes.volumes.staged
+            assert len(fakes.containers.records) == len(fakes.volumes.placed) == len(core.views())
         assert made == {0, 1}, "the moments reach from before the first step to after the last"
 
 
@@ -124,20 +132,19 @@ async def test_undoing_goes_on_past_what_the_disk_refuses(
     fakes: Fakes, open_core: OpenCore, clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_core() as core:
-        fakes.faults.fail("volumes.commit", StorageError("disk full"))
-        fakes.faults.fail("records.remove", StorageError("disk broken"))
+        fakes.faults.fail(MAKING, StorageError("disk full"))
+        fakes.faults.fail("containers.remove", StorageError("disk broken"))
         config = sample_config(name="db", volumes=("/a",))
         with pytest.raises(StorageError, match="disk full"):
             await core.create(config)
-        assert fakes.leftovers() == [f"record of {config.id}"]
         assert "could not be undone whole: disk broken" in caplog.text
-        fakes.records.records.clear()
+        assert len(fakes.faults.called("volumes.remove")) == 1
 
 
 async def test_a_name_is_taken_from_the_first_moment_on(
     fakes: Fakes, open_core: OpenCore, later: Later, clock: MockClock
 ) -> None:
-    fakes.faults.delay("rootfs.create", 1)
+    fakes.faults.delay("containers.create", 1)
     async with open_core() as core:
         first = later(lambda: core.create(sample_config(name="db")))
         await wait_all_tasks_blocked()
@@ -169,11 +176,10 @@ async def test_what_cannot_be_made_is_refused_before_anything_is(
 
 
 @pytest.mark.parametrize("on_exit", OnExit)
-@pytest.mark.parametrize("step", STEPS)
 async def test_what_is_being_made_when_the_runtime_closes_is_given_up(
-    fakes: Fakes, later: Later, clock: MockClock, on_exit: OnExit, step: str
+    fakes: Fakes, later: Later, clock: MockClock, on_exit: OnExit
 ) -> None:
-    hold = fakes.faults.hold(step)
+    hold = fakes.faults.hold(MAKING)
     async with open_supervisor(fakes.ports(), on_exit=on_exit) as core:
         pending = [later(lambda: core.create(sample_config(volumes=("/a",)))) for _ in range(5)]
         await hold.entered.wait()
@@ -187,10 +193,10 @@ async def test_what_is_being_made_when_the_runtime_closes_is_given_up(
 async def test_undoing_leaves_the_volumes_of_a_source_that_has_gone_meanwhile(
     fakes: Fakes, open_core: OpenCore, later: Later, clock: MockClock
 ) -> None:
-    fakes.faults.delay("records.create", 5)
+    fakes.faults.delay("containers.create", 5)
     async with open_core(OnExit.STOP) as core:
         source = await core.create(sample_config(name="source", volumes=("/s",)))
-        fakes.faults.fail("records.create", StorageError("disk full"))
+        fakes.faults.fail("containers.create", StorageError("disk full"))
         making = later(lambda: core.create(sample_config(volumes=("/own",), volumes_from=(VolumesFrom("source"),))))
         await wait_all_tasks_blocked()
         await source.ref.ask(Remove(volumes=False))
@@ -205,31 +211,26 @@ async def test_a_bug_in_a_store_is_told_as_it_is_and_leaves_nothing(
     fakes: Fakes, open_core: OpenCore, clock: MockClock
 ) -> None:
     async with open_core() as core:
-        fakes.faults.fail("records.create", ValueError("a bug"))
+        fakes.faults.fail("containers.create", ValueError("a bug"))
         with pytest.raises(ValueError, match="a bug"):
             await core.create(sample_config(volumes=("/a",)))
         assert not fakes.leftovers()
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("step", STEPS)
-async def test_where_the_machine_stops_only_a_durable_record_counts(
-    fakes: Fakes, clock: MockClock, step: str, after: bool
-) -> None:
-    fakes.faults.crash(step, after=after)
+async def test_where_the_machine_stops_a_durable_record_counts(fakes: Fakes, clock: MockClock, after: bool) -> None:
+    fakes.faults.crash(MAKING, after=after)
     with pytest.raises((Crash, ActorStopped)):
         async with open_supervisor(fakes.ports()) as core:
             await core.create(sample_config(volumes=("/a", "/b")))
     fakes.faults.revive()
-    recorded = {mount.volume for record in fakes.records.load() for mount in record.config.mounts}
-    assert set(fakes.volumes.placed) <= recorded, "no volume takes its place before its container's record"
-    assert recorded <= {*fakes.volumes.placed, *fakes.volumes.staged}, "no record names a volume that is not there"
-    assert {record.state.status for record in fakes.records.load()} <= {Status.CREATED}
+    recorded = {mount.volume for record in fakes.containers.load() for mount in record.config.mounts}
+    assert set(fakes.volumes.placed) == recorded
+    assert {record.state.status for record in fakes.containers.load()} <= {Status.CREATED}
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("step", ["records.save_state", "driver.cleanup", "volumes.remove", "rootfs.remove",
-                                  "records.remove"])  # fmt: skip
+@pytest.mark.parametrize("step", ["containers.save_state", "driver.cleanup", "volumes.remove", "containers.remove"])
 async def test_a_removal_the_machine_stopped_in_is_finished_by_the_next_supervisor(
     fakes: Fakes, clock: MockClock, step: str, after: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,9 +241,9 @@ async def test_a_removal_the_machine_stopped_in_is_finished_by_the_next_supervis
             await actor.ref.ask(Remove(volumes=True))
     fakes.faults.revive()
     async with open_supervisor(fakes.ports(), on_exit=OnExit.DETACH) as core:
-        for record in fakes.records.load():
+        for record in fakes.containers.load():
             core.adopt(record, None)
         await wait_all_tasks_blocked()
-        begun = (step, after) != ("records.save_state", False)
+        begun = (step, after) != ("containers.save_state", False)
         assert len(core.views()) == (not begun), "what was not begun is as it was"
         assert not begun or not fakes.leftovers()

@@ -17,10 +17,10 @@ from bireme_actors import testing
 PACKAGE = Path(bireme_actors.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py"))
 
-MODEL = ["_errors", "_model", "_messages", "_lifecycle", "_plan", "_restart", "_events"]
+MODEL = ["_errors", "_model", "_messages", "_lifecycle", "_plan", "_restart", "_events", "_collector"]
 PORTS = ["_ports"]
 FLOORS = {
-    **dict.fromkeys(["_errors"], 0),
+    **dict.fromkeys(["_errors", "_collector"], 0),
     **dict.fromkeys(["_model"], 1),
     **dict.fromkeys(["_lifecycle", "_plan", "_restart", "_ports", "_registry", "_events"], 2),
     **dict.fromkeys(["_messages", "_adoption", "_states", "_container_ports"], 3),
@@ -33,8 +33,9 @@ FLOORS = {
     "_supervisor": 10,
 }
 TRIO = {
-    "BrokenResourceError", "CancelScope", "ClosedResourceError", "Event", "Lock", "Nursery", "WouldBlock",
-    "current_time", "lowlevel", "move_on_after", "open_memory_channel", "open_nursery", "sleep", "sleep_forever",
+    "BrokenResourceError", "CancelScope", "ClosedResourceError", "Event", "Lock", "MemoryReceiveChannel",
+    "MemorySendChannel", "Nursery", "WouldBlock", "current_time", "lowlevel",
+    "move_on_after", "open_memory_channel", "open_nursery", "sleep", "sleep_forever",
 }  # fmt: skip
 LOWLEVEL = {"cancel_shielded_checkpoint", "checkpoint", "checkpoint_if_cancelled", "enable_ki_protection"}
 

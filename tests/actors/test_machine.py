@@ -404,7 +404,7 @@ class Machine(RuleBasedStateMachine):
         self._open_core()
 
         async def adopt() -> None:
-            for record in self.fakes.records.load():
+            for record in self.fakes.containers.load():
                 self.core.adopt(record, await self.fakes.driver.adopt(record.config))
 
         self.loop.do(adopt)
@@ -433,10 +433,10 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_disk_says_the_same(self) -> None:
-        assert {record.config.name: record.config for record in self.fakes.records.load()} == {
+        assert {record.config.name: record.config for record in self.fakes.containers.load()} == {
             name: self._actor(model).config for name, model in self.models.items()
         }
-        for record in self.fakes.records.load():
+        for record in self.fakes.containers.load():
             assert record.state == self.core.get(record.config.id).state
 
     @invariant()
@@ -447,7 +447,6 @@ class Machine(RuleBasedStateMachine):
                 holders.setdefault(volume, set()).add(self._actor(model).config.id)
         assert {view.id: set(view.holders) for view in self.core.volumes()} == holders
         assert set(self.fakes.volumes.placed) == set(holders)
-        assert not self.fakes.volumes.staged
 
     @invariant()
     def who_waits_is_told_in_time_and_the_same(self) -> None:

@@ -76,7 +76,7 @@ async def test_the_name_is_free_as_soon_as_the_removal_is_seen(open_core: OpenCo
 async def test_all_who_remove_at_once_are_answered(
     fakes: Fakes, open_core: OpenCore, ask: AskLater, clock: MockClock
 ) -> None:
-    fakes.faults.delay("rootfs.remove", 5)
+    fakes.faults.delay("containers.remove", 5)
     async with open_core() as core:
         actor = await core.create(sample_config())
         await actor.ref.ask(Start())
@@ -85,7 +85,7 @@ async def test_all_who_remove_at_once_are_answered(
         pending.append(ask(actor, Remove()))
         await trio.sleep(5)
         assert [asked.result() for asked in pending] == [None] * 7
-        assert len(fakes.faults.called("records.remove")) == 1
+        assert len(fakes.faults.called("containers.remove")) == 1
 
 
 async def test_volumes_go_if_any_of_the_removals_says_so(
@@ -104,7 +104,7 @@ async def test_volumes_go_if_any_of_the_removals_says_so(
 
 
 async def test_an_abandoned_removal_goes_on(fakes: Fakes, open_core: OpenCore, ask: AskLater, clock: MockClock) -> None:
-    fakes.faults.delay("rootfs.remove", 5)
+    fakes.faults.delay("containers.remove", 5)
     async with open_core() as core:
         actor = await core.create(sample_config())
         pending = ask(actor, Remove())
@@ -115,7 +115,7 @@ async def test_an_abandoned_removal_goes_on(fakes: Fakes, open_core: OpenCore, a
         assert not fakes.leftovers()
 
 
-@pytest.mark.parametrize("step", ["driver.cleanup", "volumes.remove", "rootfs.remove", "records.remove"])
+@pytest.mark.parametrize("step", ["driver.cleanup", "volumes.remove", "containers.remove"])
 async def test_a_removal_that_fails_leaves_a_dead_container_that_can_be_removed_again(
     fakes: Fakes, open_core: OpenCore, later: Later, clock: MockClock, step: str
 ) -> None:
@@ -138,7 +138,7 @@ async def test_a_removal_that_fails_leaves_a_dead_container_that_can_be_removed_
 async def test_nothing_that_was_removed_comes_back(
     fakes: Fakes, open_core: OpenCore, ask: AskLater, clock: MockClock
 ) -> None:
-    for operation in ("records.update", "records.save_state"):
+    for operation in ("containers.update", "containers.save_state"):
         fakes.faults.delay(operation, 3)
     async with open_core() as core:
         actor = await core.create(sample_config())
@@ -155,7 +155,7 @@ async def test_nothing_that_was_removed_comes_back(
 async def test_what_is_being_removed_is_not_changed_nor_started(
     fakes: Fakes, open_core: OpenCore, ask: AskLater, clock: MockClock
 ) -> None:
-    fakes.faults.delay("rootfs.remove", 5)
+    fakes.faults.delay("containers.remove", 5)
     async with open_core() as core:
         actor = await core.create(sample_config(name="db"))
         removal = ask(actor, Remove())
@@ -252,7 +252,7 @@ async def test_who_comes_while_a_volume_goes_is_told_that_it_is_not_there(
         kept = await core.create(sample_config(name="kept", volumes=("/data",)))
         await kept.ref.ask(Remove())
         hold = fakes.faults.hold("volumes.remove")
-        fakes.faults.delay("rootfs.remove", 1)
+        fakes.faults.delay("containers.remove", 1)
         volume = kept.config.mounts[0].volume
         going = [later(lambda: core.remove_volume(volume)), later(lambda: owner.ref.ask(Remove(volumes=True)))]
         await wait_all_tasks_blocked()
@@ -290,7 +290,7 @@ async def test_the_last_holder_who_goes_and_the_newcomer_cannot_both_win(
 ) -> None:
     async with open_core() as core:
         owner = await core.create(sample_config(name="owner", volumes=("/data",)))
-        fakes.faults.delay("rootfs.create", 1)
+        fakes.faults.delay("containers.create", 1)
         fakes.faults.delay("volumes.remove", 1)
         steps = {
             "attach": lambda: core.create(sample_config(volumes_from=(VolumesFrom("owner"),))),
@@ -332,5 +332,5 @@ async def test_a_crashed_container_keeps_its_name_and_its_volumes(
             await core.create(sample_config(name="fragile"))
         with pytest.raises(Conflict, match="volume is in use"):
             await core.remove_volume(fragile.config.mounts[0].volume)
-        for leftover in (fakes.records.records, fakes.rootfs.layers, fakes.volumes.placed):
+        for leftover in (fakes.containers.records, fakes.volumes.placed):
             leftover.clear()

@@ -190,7 +190,7 @@ async def test_a_rename_is_durable_and_frees_the_old_name(fakes: Fakes, open_cor
         actor = await core.create(sample_config(name="old"))
         await core.rename("old", "new")
         assert core.get("new") is actor
-        assert fakes.records.records[actor.config.id].config.name == actor.config.name == "new"
+        assert fakes.containers.records[actor.config.id].config.name == actor.config.name == "new"
         assert not core.registry.has_name("old")
         await core.create(sample_config(name="old"))
         assert fakes.events.events[1].attributes["oldName"] == "old"
@@ -203,7 +203,7 @@ async def test_a_rename_that_fails_keeps_the_old_name_and_frees_the_new(
     async with open_core() as core:
         actor = await core.create(sample_config(name="old"))
         await core.create(sample_config(name="taken"))
-        fakes.faults.fail("records.update", StorageError("disk full"))
+        fakes.faults.fail("containers.update", StorageError("disk full"))
         for name, kind in (("new", StorageError), ("taken", Conflict), ("no name", InvalidConfig)):
             with pytest.raises(kind):
                 await core.rename("old", name)
@@ -214,7 +214,7 @@ async def test_a_rename_that_fails_keeps_the_old_name_and_frees_the_new(
 async def test_both_names_are_taken_while_a_rename_is_under_way_and_it_is_done_although_cancelled(
     fakes: Fakes, open_core: OpenCore, later: Later, clock: MockClock
 ) -> None:
-    fakes.faults.delay("records.update", 5)
+    fakes.faults.delay("containers.update", 5)
     async with open_core() as core:
         actor = await core.create(sample_config(name="old"))
         renaming = later(lambda: core.rename("old", "new"))
@@ -251,7 +251,7 @@ async def test_on_exit_stop_stops_with_grace_and_keeps_everything_on_disk(
         await core.start_all([polite.config.id, stubborn.config.id, passing.config.id])
         began = trio.current_time()
     assert trio.current_time() - began == pytest.approx(3)
-    records = {record.config.id: record.state for record in fakes.records.load()}
+    records = {record.config.id: record.state for record in fakes.containers.load()}
     assert set(records) == {polite.config.id, stubborn.config.id, idle.config.id}
     assert records[polite.config.id].exit_code == 143
     assert records[stubborn.config.id].exit_code == 137
@@ -263,7 +263,7 @@ async def test_on_exit_stop_stops_with_grace_and_keeps_everything_on_disk(
 async def test_on_exit_stop_waits_for_removals_that_follow_an_exit(
     fakes: Fakes, open_core: OpenCore, clock: MockClock
 ) -> None:
-    fakes.faults.delay("rootfs.remove", 5)
+    fakes.faults.delay("containers.remove", 5)
     async with open_core(OnExit.STOP) as core:
         actor = await core.create(sample_config("app", auto_remove=True, volumes=("/d",)))
         await actor.ref.ask(Start())
@@ -281,20 +281,19 @@ async def test_on_exit_stop_ends_restarting_for_good(fakes: Fakes, open_core: Op
         slow = await core.create(sample_config("sleep", "1000"))
         await slow.ref.ask(Start())
     assert len(fakes.faults.called("driver.start")) == 3
-    assert {record.state.status for record in fakes.records.load()} == {Status.EXITED}
-    assert not any(record.state.stopped_by_user for record in fakes.records.load())
+    assert {record.state.status for record in fakes.containers.load()} == {Status.EXITED}
+    assert not any(record.state.stopped_by_user for record in fakes.containers.load())
 
 
 async def test_on_exit_detach_leaves_it_running_with_its_state_on_disk(
     fakes: Fakes, open_core: OpenCore, clock: MockClock
 ) -> None:
-    fakes.faults.delay("records.save_state", 5)
     async with open_core(OnExit.DETACH) as core:
         actor = await core.create(sample_config("app"))
         await actor.ref.ask(Start())
     process = fakes.process(actor.config.id)
     assert (process.ended, process.signals) == (False, [])
-    assert fakes.records.records[actor.config.id].state == actor.state
+    assert fakes.containers.records[actor.config.id].state == actor.state
 
 
 @pytest.mark.parametrize("on_exit", [OnExit.REMOVE, OnExit.STOP])
@@ -315,7 +314,7 @@ async def test_leaving_is_bounded_whatever_hangs(
     began = trio.current_time()
     async with open_supervisor(fakes.ports()) as core:
         await core.create(sample_config(name="hanging"))
-        fakes.faults.hold("rootfs.remove")
+        fakes.faults.hold("containers.remove")
     assert trio.current_time() - began == pytest.approx(70)
     assert "not all containers have ended in 70 seconds, and are left: hanging" in caplog.text
 

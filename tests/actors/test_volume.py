@@ -1,4 +1,4 @@
-"""The volume actor by itself: populated once, before anybody attaches; removed when nobody holds it."""
+"""The volume actor by itself: held by any number of containers, removed when none holds it."""
 
 from __future__ import annotations
 
@@ -10,84 +10,61 @@ from bireme_actors import ActorStopped, Conflict, ContainerId, NotFound, Storage
 from bireme_actors import _messages as m
 from bireme_actors._lifecycle import VolumeStatus
 from bireme_actors._volume import VolumeActor
-from bireme_actors.testing import Fakes, sample_config, virtual_time
+from bireme_actors.testing import Fakes, virtual_time
 from tests.actors.conftest import Later
 
 ONE, TWO = ContainerId("one"), ContainerId("two")
 
 
-def _new(fakes: Fakes, nursery: trio.Nursery, *, ready: bool = False) -> VolumeActor:
-    actor = VolumeActor(VolumeId(new_id()), fakes.volumes, virtual_time, created=1 if ready else None)
-    nursery.start_soon(actor.run)
+def _new(fakes: Fakes, nursery: trio.Nursery, *holders: ContainerId) -> VolumeActor:
+    actor = VolumeActor(VolumeId(new_id()), fakes.volumes, virtual_time, created=1, holders=holders)
+    fakes.volumes.placed[actor.id] = 1
+    actor.sleep(lambda: nursery.start_soon(actor.run))
     return actor
 
 
-def _populate(container: ContainerId = ONE) -> m.Populate:
-    return m.Populate(sample_config(id=container, name="db"), "/data")
-
-
-async def test_attaching_waits_until_it_is_populated(
-    fakes: Fakes, nursery: trio.Nursery, later: Later, clock: MockClock
-) -> None:
-    fakes.faults.delay("volumes.create", 5)
-    actor = _new(fakes, nursery)
-    populating = later(lambda: actor.ref.ask(_populate()))
+async def test_it_has_no_task_before_somebody_asks(fakes: Fakes, nursery: trio.Nursery, clock: MockClock) -> None:
+    actor = _new(fakes, nursery, ONE)
     await wait_all_tasks_blocked()
-    attaching = later(lambda: actor.ref.ask(m.Attach(TWO)))
-    await trio.sleep(4)
-    assert (populating.done, attaching.done, actor.status) == (False, False, VolumeStatus.POPULATING)
-    await trio.sleep(2)
-    assert (populating.error, attaching.error) == (None, None)
-    assert actor.view.holders == (ONE, TWO)
-
-
-async def test_it_is_populated_once(fakes: Fakes, nursery: trio.Nursery, clock: MockClock) -> None:
-    actor = _new(fakes, nursery)
-    await actor.ref.ask(_populate())
-    with pytest.raises(Conflict, match="is ready: cannot populate it"):
-        await actor.ref.ask(_populate(TWO))
+    assert not nursery.child_tasks
     assert actor.view.holders == (ONE,)
-    assert fakes.faults.called("volumes.create") == [actor.id]
+    await actor.ref.ask(m.Detach(ONE, False))
+    assert len(nursery.child_tasks) == 1
+    assert not actor.view.holders
 
 
-async def test_a_failure_to_populate_fails_all_who_wait_and_ends_it(
-    fakes: Fakes, nursery: trio.Nursery, later: Later, clock: MockClock
-) -> None:
-    fakes.faults.delay("volumes.create", 5)
-    fakes.faults.fail("volumes.create", StorageError("disk full"))
-    actor = _new(fakes, nursery)
-    pending = [later(lambda: actor.ref.ask(_populate()))]
-    await wait_all_tasks_blocked()
-    pending.append(later(lambda: actor.ref.ask(m.Attach(TWO))))
-    await trio.sleep(6)
-    assert [type(asked.error) for asked in pending] == [StorageError] * 2
+async def test_the_last_who_lets_go_has_it_removed(fakes: Fakes, nursery: trio.Nursery, clock: MockClock) -> None:
+    actor = _new(fakes, nursery, ONE, TWO)
+    assert await actor.ref.ask(m.Detach(ONE, True)) is False
+    assert actor.id in fakes.volumes.placed
+    assert await actor.ref.ask(m.Detach(TWO, True)) is True
+    assert actor.id not in fakes.volumes.placed
     assert actor.status is VolumeStatus.REMOVED
     with pytest.raises(ActorStopped):
-        await actor.ref.ask(m.Attach(TWO))
+        await actor.ref.ask(m.Attach(ONE))
 
 
-async def test_its_maker_gives_up_a_copy_that_would_take_for_ever(
-    fakes: Fakes, nursery: trio.Nursery, later: Later, clock: MockClock
+async def test_what_the_disk_refuses_to_remove_stays_and_can_be_removed_later(
+    fakes: Fakes, nursery: trio.Nursery, clock: MockClock
 ) -> None:
-    fakes.faults.hold("volumes.create")
+    fakes.faults.fail("volumes.remove", StorageError("disk full"))
     actor = _new(fakes, nursery)
-    populating = later(lambda: actor.ref.ask(_populate()))
-    await wait_all_tasks_blocked()
-    assert await actor.ref.ask(m.Detach(ONE, True)) is True
-    await wait_all_tasks_blocked()
-    assert isinstance(populating.error, StorageError)
-    assert not fakes.volumes.staged
+    with pytest.raises(StorageError, match="disk full"):
+        await actor.ref.ask(m.RemoveVolume())
+    assert actor.status is VolumeStatus.READY
+    await actor.ref.ask(m.RemoveVolume())
+    assert not fakes.volumes.placed
 
 
-async def test_letting_go_after_the_copy_removes_it(fakes: Fakes, nursery: trio.Nursery, clock: MockClock) -> None:
-    actor = _new(fakes, nursery)
-    await actor.ref.ask(_populate())
-    assert await actor.ref.ask(m.Detach(ONE, True)) is True
-    assert not fakes.volumes.staged
+async def test_nobody_removes_what_is_held(fakes: Fakes, nursery: trio.Nursery, clock: MockClock) -> None:
+    actor = _new(fakes, nursery, ONE)
+    with pytest.raises(Conflict, match=r"volume is in use - \[one\]"):
+        await actor.ref.ask(m.RemoveVolume())
+    assert actor.id in fakes.volumes.placed
 
 
 async def test_who_does_not_hold_it_lets_go_of_nothing(fakes: Fakes, nursery: trio.Nursery, clock: MockClock) -> None:
-    actor = _new(fakes, nursery, ready=True)
+    actor = _new(fakes, nursery)
     await actor.ref.ask(m.Attach(ONE))
     assert await actor.ref.ask(m.Detach(TWO, True)) is False
     assert actor.view.holders == (ONE,)
@@ -97,7 +74,7 @@ async def test_who_does_not_hold_it_lets_go_of_nothing(fakes: Fakes, nursery: tr
 async def test_a_container_that_mounts_it_twice_holds_it_once(
     fakes: Fakes, nursery: trio.Nursery, clock: MockClock
 ) -> None:
-    actor = _new(fakes, nursery, ready=True)
+    actor = _new(fakes, nursery)
     for _ in range(2):
         await actor.ref.ask(m.Attach(ONE))
     assert await actor.ref.ask(m.Detach(ONE, False)) is False
@@ -111,7 +88,7 @@ async def test_nobody_attaches_to_what_is_being_removed(
     fakes: Fakes, nursery: trio.Nursery, later: Later, clock: MockClock
 ) -> None:
     fakes.faults.delay("volumes.remove", 5)
-    actor = _new(fakes, nursery, ready=True)
+    actor = _new(fakes, nursery)
     removing = later(lambda: actor.ref.ask(m.RemoveVolume()))
     await wait_all_tasks_blocked()
     with pytest.raises(NotFound, match="is removing"):

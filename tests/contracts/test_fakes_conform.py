@@ -11,17 +11,11 @@ import pytest
 from bireme_actors import ContainerConfig, ContainerId
 from bireme_actors.testing import (
     Check,
+    ContainerStoreContract,
     DriverContract,
     FakeDriver,
     Fakes,
-    Faults,
     LogStoreContract,
-    MemoryLogs,
-    MemoryRecords,
-    MemoryRootfs,
-    MemoryVolumes,
-    RecordStoreContract,
-    RootfsStoreContract,
     VolumeStoreContract,
     checks,
     sample_config,
@@ -31,19 +25,18 @@ from bireme_actors.testing import (
 class Bench:
     """One of each fake, as every suite wants it."""
 
-    def __init__(self, store: Any) -> None:
-        self.store = store
+    def __init__(self, kind: str) -> None:
         self.fakes = Fakes()
         self.driver: FakeDriver = self.fakes.driver
+        self.volumes = self.fakes.volumes
+        self.containers = self.fakes.containers
+        self.store: Any = getattr(self.fakes, kind)
 
     def leftovers(self) -> Iterable[str]:
         return self.fakes.leftovers()
 
     def reopen(self) -> Any:
         return self.store
-
-    def layers(self) -> Iterable[ContainerId]:
-        return list(self.store.layers)
 
     async def entries(self, container: ContainerId) -> list[tuple[str, bytes]]:
         return list(self.store.open_log(container).entries)
@@ -61,34 +54,28 @@ class DriverBench(Bench):
 
 @asynccontextmanager
 async def open_driver() -> AsyncIterator[DriverBench]:
-    yield DriverBench(None)
+    yield DriverBench("driver")
 
 
 @asynccontextmanager
 async def open_volumes() -> AsyncIterator[StoreBench]:
-    yield StoreBench(MemoryVolumes(Faults()))
+    yield StoreBench("volumes")
 
 
 @asynccontextmanager
-async def open_rootfs() -> AsyncIterator[StoreBench]:
-    yield StoreBench(MemoryRootfs(Faults()))
-
-
-@asynccontextmanager
-async def open_records() -> AsyncIterator[StoreBench]:
-    yield StoreBench(MemoryRecords(Faults()))
+async def open_containers() -> AsyncIterator[StoreBench]:
+    yield StoreBench("containers")
 
 
 @asynccontextmanager
 async def open_logs() -> AsyncIterator[StoreBench]:
-    yield StoreBench(MemoryLogs())
+    yield StoreBench("logs")
 
 
 SUITES = [
     (DriverContract, open_driver),
     (VolumeStoreContract, open_volumes),
-    (RootfsStoreContract, open_rootfs),
-    (RecordStoreContract, open_records),
+    (ContainerStoreContract, open_containers),
     (LogStoreContract, open_logs),
 ]
 

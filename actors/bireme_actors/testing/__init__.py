@@ -8,22 +8,19 @@ from bireme_actors.testing._fakes import (
     EventRecorder,
     FakeDriver,
     Fakes,
+    MemoryContainers,
     MemoryLog,
     MemoryLogs,
-    MemoryRecords,
-    MemoryRootfs,
     MemoryVolumes,
 )
 from bireme_actors.testing._faults import Crash, Faults, Hold
 from bireme_actors.testing._process import FakeProcess, FakeSink, FakeSource
 from bireme_actors.testing._samples import EPOCH, rich_config, rich_state, sample_config, virtual_time
 from bireme_actors.testing._store_contracts import (
+    ContainerStoreBench,
+    ContainerStoreContract,
     LogBench,
     LogStoreContract,
-    RecordBench,
-    RecordStoreContract,
-    RootfsBench,
-    RootfsStoreContract,
     VolumeBench,
     VolumeStoreContract,
 )
@@ -31,6 +28,8 @@ from bireme_actors.testing._store_contracts import (
 __all__ = [
     "EPOCH",
     "Check",
+    "ContainerStoreBench",
+    "ContainerStoreContract",
     "Crash",
     "DriverBench",
     "DriverContract",
@@ -44,15 +43,10 @@ __all__ = [
     "Hold",
     "LogBench",
     "LogStoreContract",
+    "MemoryContainers",
     "MemoryLog",
     "MemoryLogs",
-    "MemoryRecords",
-    "MemoryRootfs",
     "MemoryVolumes",
-    "RecordBench",
-    "RecordStoreContract",
-    "RootfsBench",
-    "RootfsStoreContract",
     "VolumeBench",
     "VolumeStoreContract",
     "checks",

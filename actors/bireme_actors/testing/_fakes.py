@@ -74,24 +74,15 @@ class FakeDriver:
 
 
 class MemoryVolumes:
-    """A ``VolumeStore``. ``staged`` and ``placed`` map each volume to what it was made with."""
+    """A ``VolumeStore``. ``placed`` maps each volume to the time it was made at."""
 
     def __init__(self, faults: Faults) -> None:
-        self.staged: dict[VolumeId, Nanoseconds] = {}
         self.placed: dict[VolumeId, Nanoseconds] = {}
         self._faults = faults
 
-    async def create(self, volume: VolumeId, config: ContainerConfig, destination: str) -> None:
-        """See ``VolumeStore.create``."""
-        await self._faults.perform("volumes.create", volume, lambda: self._create(volume))
-
-    async def commit(self, volume: VolumeId) -> None:
-        """See ``VolumeStore.commit``."""
-        await self._faults.perform("volumes.commit", volume, lambda: self._commit(volume))
-
     async def remove(self, volume: VolumeId) -> None:
         """See ``VolumeStore.remove``."""
-        await self._faults.perform("volumes.remove", volume, lambda: self._remove(volume))
+        await self._faults.perform("volumes.remove", volume, lambda: self.placed.pop(volume, None))
 
     def path(self, volume: VolumeId) -> str:
         """See ``VolumeStore.path``."""
@@ -101,65 +92,41 @@ class MemoryVolumes:
         """See ``VolumeStore.list``."""
         return list(self.placed.items())
 
-    def _create(self, volume: VolumeId) -> None:
-        self.staged[volume] = virtual_time()
 
-    def _commit(self, volume: VolumeId) -> None:
-        if volume in self.staged:
-            self.placed[volume] = self.staged.pop(volume)
-        elif volume not in self.placed:
-            raise StorageError(f"volume {volume} is not there: it cannot take its place")
+class MemoryContainers:
+    """A ``ContainerStore``. Writing what is not there is a StorageError, so that nothing removed can come back."""
 
-    def _remove(self, volume: VolumeId) -> None:
-        self.staged.pop(volume, None)
-        self.placed.pop(volume, None)
-
-
-class MemoryRootfs:
-    """A ``RootfsStore``."""
-
-    def __init__(self, faults: Faults) -> None:
-        self.layers: set[ContainerId] = set()
-        self._faults = faults
-
-    async def create(self, config: ContainerConfig) -> None:
-        """See ``RootfsStore.create``."""
-        await self._faults.perform("rootfs.create", config.id, lambda: self.layers.add(config.id))
-
-    async def remove(self, container: ContainerId) -> None:
-        """See ``RootfsStore.remove``."""
-        await self._faults.perform("rootfs.remove", container, lambda: self.layers.discard(container))
-
-
-class MemoryRecords:
-    """A ``RecordStore``. Writing what is not there is a StorageError, so that nothing removed can come back."""
-
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, volumes: MemoryVolumes) -> None:
+        """``volumes``: where those are that containers are made with."""
         self.records: dict[ContainerId, ContainerRecord] = {}
+        self._volumes = volumes
         self._faults = faults
 
     async def create(self, config: ContainerConfig) -> None:
-        """See ``RecordStore.create``."""
-        await self._faults.perform("records.create", config.id, lambda: self._create(config))
+        """See ``ContainerStore.create``."""
+        await self._faults.perform("containers.create", config.id, lambda: self._create(config))
 
     async def update(self, config: ContainerConfig) -> None:
-        """See ``RecordStore.update``."""
-        await self._faults.perform("records.update", config.id, lambda: self._replace(config.id, config=config))
+        """See ``ContainerStore.update``."""
+        await self._faults.perform("containers.update", config.id, lambda: self._replace(config.id, config=config))
 
-    async def save_state(self, container: ContainerId, state: ContainerState) -> None:
-        """See ``RecordStore.save_state``."""
-        await self._faults.perform("records.save_state", container, lambda: self._replace(container, state=state))
+    def save_state(self, container: ContainerId, state: ContainerState) -> None:
+        """See ``ContainerStore.save_state``."""
+        self._faults.perform_now("containers.save_state", container, lambda: self._replace(container, state=state))
 
     async def remove(self, container: ContainerId) -> None:
-        """See ``RecordStore.remove``."""
-        await self._faults.perform("records.remove", container, lambda: self.records.pop(container, None))
+        """See ``ContainerStore.remove``."""
+        await self._faults.perform("containers.remove", container, lambda: self.records.pop(container, None))
 
     def load(self) -> Iterable[ContainerRecord]:
-        """See ``RecordStore.load``."""
+        """See ``ContainerStore.load``."""
         return list(self.records.values())
 
     def _create(self, config: ContainerConfig) -> None:
         self.records[config.id] = ContainerRecord(config, ContainerState())
+        for mount in config.mounts:
+            if mount.owned:
+                self._volumes.placed[mount.volume] = virtual_time()
 
     def _replace(self, container: ContainerId, **changes: ContainerConfig | ContainerState) -> None:
         if container not in self.records:
@@ -226,8 +193,7 @@ class Fakes:
     def __post_init__(self) -> None:
         self.driver = FakeDriver(self.faults)
         self.volumes = MemoryVolumes(self.faults)
-        self.rootfs = MemoryRootfs(self.faults)
-        self.records = MemoryRecords(self.faults)
+        self.containers = MemoryContainers(self.faults, self.volumes)
         self.logs = MemoryLogs()
         self.events = EventRecorder()
 
@@ -236,8 +202,7 @@ class Fakes:
         return Ports(
             drivers={self.driver.name: self.driver},
             volumes=self.volumes,
-            rootfs=self.rootfs,
-            records=self.records,
+            containers=self.containers,
             logs=self.logs,
             events=self.events,
             clock=virtual_time,
@@ -251,12 +216,10 @@ class Fakes:
             raise NotFound(f"container {container} has no process") from None
 
     def leftovers(self) -> list[str]:
-        """What is still there: processes, volumes, layers, records, logs; a line each."""
+        """What is still there: processes, volumes, records, logs; a line each."""
         return [
             *(f"process of {container}: {process}" for container, process in self.driver.processes.items()),
-            *(f"staged volume {volume}" for volume in self.volumes.staged),
             *(f"volume {volume}" for volume in self.volumes.placed),
-            *(f"layer of {container}" for container in self.rootfs.layers),
-            *(f"record of {container}" for container in self.records.records),
+            *(f"record of {container}" for container in self.containers.records),
             *(f"log of {container}" for container in self.logs.opened),
         ]

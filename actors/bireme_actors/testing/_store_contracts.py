@@ -1,27 +1,35 @@
-"""What every store does: of volumes, of writable layers, of records, of logs."""
+"""What every store does: of volumes, of containers, of logs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol, TypeAlias
 
 import trio
 
-from bireme_actors._model import ContainerConfig, ContainerId, ContainerState, RestartPolicy, VolumeId, new_id
-from bireme_actors._ports import LogStore, RecordStore, RootfsStore, VolumeStore
-from bireme_actors.testing._contracts import refuses
+from bireme_actors._model import (
+    ContainerConfig,
+    ContainerId,
+    ContainerState,
+    Mount,
+    RestartPolicy,
+    VolumeId,
+    new_id,
+)
+from bireme_actors._ports import ContainerStore, LogStore, VolumeStore
 from bireme_actors.testing._samples import rich_config, rich_state
 
 
 class VolumeBench(Protocol):
-    """A volume store, and a configuration whose image has nothing at any path."""
+    """A volume store, and the one that makes volumes along with their container."""
 
     store: VolumeStore
+    containers: ContainerStore
 
     def config(self) -> ContainerConfig:
-        """What a volume is made for."""
+        """A container of an image that is there and has nothing at any path."""
         ...
 
 
@@ -32,182 +40,137 @@ class VolumeStoreContract:
     """What every ``VolumeStore`` does."""
 
     @staticmethod
-    async def a_volume_is_listed_from_its_commit_on(open_bench: VolumeFactory) -> None:
+    async def a_volume_is_there_with_its_container(open_bench: VolumeFactory) -> None:
         async with open_bench() as bench:
-            volume = VolumeId(new_id())
-            await bench.store.create(volume, bench.config(), "/data")
-            assert volume not in dict(bench.store.list())
-            await bench.store.commit(volume)
-            assert dict(bench.store.list())[volume] > 0
-            assert [known for known, _ in bench.store.list()].count(volume) == 1
+            assert not list(bench.store.list())
+            one, two = await _volumes(bench)
+            assert set(dict(bench.store.list())) == {one, two}
+            assert min(dict(bench.store.list()).values()) > 0
 
     @staticmethod
-    async def commit_can_be_done_again(open_bench: VolumeFactory) -> None:
+    async def it_outlives_its_container(open_bench: VolumeFactory) -> None:
         async with open_bench() as bench:
-            volume = await _volume(bench)
-            await bench.store.commit(volume)
-            assert list(dict(bench.store.list())) == [volume]
+            config = _with_volumes(bench.config())
+            await bench.containers.create(config)
+            await bench.containers.remove(config.id)
+            assert set(dict(bench.store.list())) == {mount.volume for mount in config.mounts}
 
     @staticmethod
     async def its_path_is_absolute_and_ends_with_its_identifier(open_bench: VolumeFactory) -> None:
         async with open_bench() as bench:
-            volume = VolumeId(new_id())
+            config = _with_volumes(bench.config())
+            volume = config.mounts[0].volume
             before = bench.store.path(volume)
-            await bench.store.create(volume, bench.config(), "/data")
-            await bench.store.commit(volume)
+            await bench.containers.create(config)
             assert before == bench.store.path(volume)
             assert before.startswith("/")
             assert before.endswith(f"/{volume}")
 
     @staticmethod
-    async def removing_takes_it_in_any_state_and_again(open_bench: VolumeFactory) -> None:
+    async def removing_takes_it_and_can_be_done_again(open_bench: VolumeFactory) -> None:
         async with open_bench() as bench:
-            unknown, staged, placed = VolumeId(new_id()), VolumeId(new_id()), await _volume(bench)
-            await bench.store.create(staged, bench.config(), "/data")
-            for volume in (unknown, staged, placed, staged, placed):
+            unknown = VolumeId(new_id())
+            one, two = await _volumes(bench)
+            for volume in (unknown, one, one):
                 await bench.store.remove(volume)
-            assert not list(bench.store.list())
-            await refuses(Exception, bench.store.commit(staged))
-
-    @staticmethod
-    async def a_cancelled_create_leaves_nothing(open_bench: VolumeFactory) -> None:
-        async with open_bench() as bench:
-            volume = VolumeId(new_id())
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                await bench.store.create(volume, bench.config(), "/data")
-            assert scope.cancelled_caught
-            await refuses(Exception, bench.store.commit(volume))
-            await bench.store.create(volume, bench.config(), "/data")
-            await bench.store.commit(volume)
-            assert list(dict(bench.store.list())) == [volume]
+            assert set(dict(bench.store.list())) == {two}
 
     @staticmethod
     async def many_are_made_and_removed_at_once(open_bench: VolumeFactory) -> None:
         async with open_bench() as bench:
             async with trio.open_nursery() as nursery:
                 for _ in range(50):
-                    nursery.start_soon(_volume, bench)
+                    nursery.start_soon(_volumes, bench)
             volumes = [volume for volume, _ in bench.store.list()]
-            assert len(set(volumes)) == 50
+            assert len(set(volumes)) == 100
             async with trio.open_nursery() as nursery:
                 for volume in volumes:
                     nursery.start_soon(bench.store.remove, volume)
             assert not list(bench.store.list())
 
 
-async def _volume(bench: VolumeBench) -> VolumeId:
-    volume = VolumeId(new_id())
-    await bench.store.create(volume, bench.config(), "/data")
-    await bench.store.commit(volume)
-    return volume
+async def _volumes(bench: VolumeBench) -> list[VolumeId]:
+    """Those of a new container."""
+    config = _with_volumes(bench.config())
+    await bench.containers.create(config)
+    return [mount.volume for mount in config.mounts]
 
 
-class RootfsBench(Protocol):
-    """A store of writable layers, and configurations of images that are there."""
-
-    store: RootfsStore
-
-    def config(self) -> ContainerConfig:
-        """A container of an image that is there."""
-        ...
-
-    def layers(self) -> Iterable[ContainerId]:
-        """The containers that have a writable layer."""
-        ...
+def _with_volumes(config: ContainerConfig) -> ContainerConfig:
+    return replace(config, mounts=tuple(Mount(VolumeId(new_id()), path) for path in ("/one", "/two")))
 
 
-RootfsFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[RootfsBench]]
+class ContainerStoreBench(Protocol):
+    """A container store that can be opened again, as the next engine does."""
 
+    store: ContainerStore
+    volumes: VolumeStore
 
-class RootfsStoreContract:
-    """What every ``RootfsStore`` does."""
-
-    @staticmethod
-    async def a_layer_is_there_until_removed(open_bench: RootfsFactory) -> None:
-        async with open_bench() as bench:
-            one, two = bench.config(), bench.config()
-            await bench.store.create(one)
-            await bench.store.create(two)
-            assert set(bench.layers()) == {one.id, two.id}
-            await bench.store.remove(one.id)
-            assert set(bench.layers()) == {two.id}
-
-    @staticmethod
-    async def removing_can_be_done_again(open_bench: RootfsFactory) -> None:
-        async with open_bench() as bench:
-            config = bench.config()
-            await bench.store.remove(config.id)
-            await bench.store.create(config)
-            await bench.store.remove(config.id)
-            await bench.store.remove(config.id)
-            assert not list(bench.layers())
-
-    @staticmethod
-    async def a_cancelled_create_leaves_nothing(open_bench: RootfsFactory) -> None:
-        async with open_bench() as bench:
-            config = bench.config()
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                await bench.store.create(config)
-            assert scope.cancelled_caught
-            assert not list(bench.layers())
-            await bench.store.create(config)
-            assert list(bench.layers()) == [config.id]
-
-
-class RecordBench(Protocol):
-    """A record store that can be opened again, as the next engine does."""
-
-    store: RecordStore
-
-    def reopen(self) -> RecordStore:
+    def reopen(self) -> ContainerStore:
         """Another store on the same disk."""
         ...
 
 
-RecordFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[RecordBench]]
+ContainerFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[ContainerStoreBench]]
 
 
-class RecordStoreContract:
-    """What every ``RecordStore`` does."""
+class ContainerStoreContract:
+    """What every ``ContainerStore`` does."""
 
     @staticmethod
-    async def a_record_is_read_as_it_was_written(open_bench: RecordFactory) -> None:
+    async def a_record_is_read_as_it_was_written(open_bench: ContainerFactory) -> None:
         async with open_bench() as bench:
             config, state = rich_config(), rich_state()
             await bench.store.create(config)
             assert [record.config for record in bench.reopen().load()] == [config]
             assert [record.state for record in bench.reopen().load()] == [ContainerState()]
-            await bench.store.save_state(config.id, state)
+            bench.store.save_state(config.id, state)
             records = list(bench.reopen().load())
             assert [(record.config, record.state) for record in records] == [(config, state)]
             assert records[0].state.exit_status().signal == state.exit_signal
 
     @staticmethod
-    async def an_update_replaces_the_configuration_only(open_bench: RecordFactory) -> None:
+    async def only_the_volumes_that_it_owns_are_made_with_it(open_bench: ContainerFactory) -> None:
+        async with open_bench() as bench:
+            config = rich_config()
+            await bench.store.create(config)
+            owned = {mount.volume for mount in config.mounts if mount.owned}
+            assert len(config.mounts) > len(owned) > 0
+            assert set(dict(bench.volumes.list())) == owned
+
+    @staticmethod
+    async def an_update_replaces_the_configuration_only(open_bench: ContainerFactory) -> None:
         async with open_bench() as bench:
             config, state = rich_config(), rich_state()
             await bench.store.create(config)
-            await bench.store.save_state(config.id, state)
+            bench.store.save_state(config.id, state)
             renamed = replace(config, name="another", restart=RestartPolicy(name="always"))
             await bench.store.update(renamed)
             assert [(record.config, record.state) for record in bench.reopen().load()] == [(renamed, state)]
 
     @staticmethod
-    async def removing_forgets_it_and_can_be_done_again(open_bench: RecordFactory) -> None:
+    async def removing_forgets_it_and_can_be_done_again(open_bench: ContainerFactory) -> None:
         async with open_bench() as bench:
             gone, kept = rich_config(), rich_config()
             await bench.store.remove(gone.id)
             await bench.store.create(gone)
             await bench.store.create(kept)
-            await bench.store.save_state(gone.id, rich_state())
+            bench.store.save_state(gone.id, rich_state())
             await bench.store.remove(gone.id)
             await bench.store.remove(gone.id)
             assert [record.config.id for record in bench.reopen().load()] == [kept.id]
 
     @staticmethod
-    async def many_are_made_at_once(open_bench: RecordFactory) -> None:
+    async def the_last_state_counts(open_bench: ContainerFactory) -> None:
+        async with open_bench() as bench:
+            config = rich_config()
+            await bench.store.create(config)
+            for pid in range(1, 100):
+                bench.store.save_state(config.id, replace(rich_state(), pid=pid))
+            assert [record.state.pid for record in bench.reopen().load()] == [99]
+
+    @staticmethod
+    async def many_are_made_at_once(open_bench: ContainerFactory) -> None:
         async with open_bench() as bench:
             configs = [rich_config() for _ in range(50)]
             async with trio.open_nursery() as nursery:
@@ -217,7 +180,7 @@ class RecordStoreContract:
             assert found == {config.id: config for config in configs}
 
     @staticmethod
-    async def a_cancelled_create_is_whole_or_nothing(open_bench: RecordFactory) -> None:
+    async def a_cancelled_create_is_whole_or_nothing(open_bench: ContainerFactory) -> None:
         async with open_bench() as bench:
             config = rich_config()
             with trio.CancelScope() as scope:
@@ -225,6 +188,7 @@ class RecordStoreContract:
                 await bench.store.create(config)
             found = [record.config for record in bench.reopen().load()]
             assert found == ([] if scope.cancelled_caught else [config])
+            assert bool(list(bench.volumes.list())) == bool(found)
             await bench.store.remove(config.id)
             assert not list(bench.reopen().load())
 

@@ -27,6 +27,10 @@ class ArchiveContent:
         self._roots = roots
         self._nothing: set[tuple[str, str]] = set()
 
+    def has_nothing(self, config: ContainerConfig, path: str) -> bool:
+        """Whether it is known that ``copy`` would copy nothing."""
+        return (config.image_id, path) in self._nothing and not is_below(config.working_dir, path)
+
     async def copy(self, config: ContainerConfig, path: str, target: str) -> bool:
         """Fill ``target`` (relative to ROOT) with what is at ``path``; False, and untouched, if nothing is.
 
@@ -38,16 +42,13 @@ class ArchiveContent:
         if any(path == file["target"] for file in root["files"]):
             raise InvalidConfig(f"cannot mount volume over existing file, file exists {path}")
         working_dir = config.working_dir if is_below(config.working_dir, path) else ""
-        key = (config.image_id, path)
-        if key in self._nothing and not working_dir:
-            return False
         root["mounts"], root["files"] = [], []
         request: ArchiveRequest = {"action": "copy", "container": "", "root": root, "path": path, "target": target}
         if working_dir:
             request["working_dir"] = working_dir
         result = await self._launcher.archive(request)
         if not result["found"]:
-            self._remember(key)
+            self._remember((config.image_id, path))
         return bool(result["found"])
 
     def _remember(self, key: tuple[str, str]) -> None:

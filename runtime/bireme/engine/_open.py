@@ -27,7 +27,15 @@ from bireme.engine._runtime import Runtime
 from bireme.images import open_images
 from bireme.images.registry import Registries
 from bireme.launcher.client import open_launcher
-from bireme.storage import FileRecords, JsonLogs, OverlayRootfs, VolumeDirectories, open_disk, open_root, recover
+from bireme.storage import (
+    ContainerDirectories,
+    JsonLogs,
+    OverlayRootfs,
+    VolumeDirectories,
+    open_disk,
+    open_root,
+    recover,
+)
 from bireme_actors import (
     BiremeError,
     ContainerRecord,
@@ -98,17 +106,17 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
             open_disk(layout) as disk,
             open_launcher(settings.root, settings.run_dir, detached=detached) as launcher,
         ):
-            records, logs, events = FileRecords(layout, disk), JsonLogs(layout), EventBus()
-            roots = OverlayRootfs(layout, images.layers, disk)
+            logs, events = JsonLogs(layout), EventBus()
+            roots = OverlayRootfs(layout, images.layers)
             volumes = VolumeDirectories(layout, ArchiveContent(launcher, roots), disk)
+            containers = ContainerDirectories(layout, roots, volumes, disk)
             drivers = await open_drivers(launcher, roots, layout.cache)
-            ports = Ports(drivers, volumes, roots, records, logs, events, time.time_ns)
+            ports = Ports(drivers, volumes, containers, logs, events, time.time_ns)
             async with open_background() as services, open_supervisor(ports, on_exit=on_exit) as supervisor:
                 archives, execs = Archives(launcher, roots, layout), Execs(events, services)
                 health = HealthChecks(supervisor, events, services)
                 parts = Parts(
-                    settings, layout, images, launcher, records, volumes, logs, events, archives, supervisor, execs,
-                    health,
+                    settings, layout, images, launcher, volumes, logs, events, archives, supervisor, execs, health
                 )
                 events.listen(execs.hear)
                 events.listen(health.hear)
@@ -135,7 +143,7 @@ async def _adopt(
         except BiremeError as error:
             _log.error("container %s cannot be taken in: %s", record.config.id, error)
             continue
-        if process is None:
+        if process is None or record.config.ephemeral:
             await _put_right(supervisor, record, serving=serving)
     for container in await drivers.end_unclaimed():
         _log.warning("container %s was running without a record of it and has been ended", container)

@@ -11,7 +11,7 @@ from bireme.engine._execs import Execs
 from bireme.engine._probing import HealthChecks
 from bireme.images import ImageStore
 from bireme.launcher.client import Launcher
-from bireme.storage import FileRecords, JsonLogs, Layout, VolumeDirectories
+from bireme.storage import JsonLogs, Layout, VolumeDirectories
 from bireme_actors import ContainerConfig, ImageNotFound, Supervisor
 
 
@@ -23,7 +23,6 @@ class Parts:
     layout: Layout
     images: ImageStore
     launcher: Launcher
-    records: FileRecords
     volumes: VolumeDirectories
     logs: JsonLogs
     events: EventBus

@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 from bireme.storage._log_lines import LogEntry
+from bireme.storage.containers import ContainerDirectories
 from bireme.storage.durable import Disk, open_disk
 from bireme.storage.logs import ContainerLog, JsonLogs, Position
 from bireme.storage.paths import Layout, open_root
-from bireme.storage.records import FileRecords
 from bireme.storage.recovery import Recovered, empty_trash, recover
 from bireme.storage.rootfs import OverlayRootfs
 from bireme.storage.volumes import ImageContent, VolumeDirectories
 
 __all__ = [
+    "ContainerDirectories",
     "ContainerLog",
     "Disk",
-    "FileRecords",
     "ImageContent",
     "JsonLogs",
     "Layout",

@@ -2,12 +2,11 @@
 
 A configuration is written to ``config.json.new`` and flushed, with its name; from then on it is durable, and whole
 wherever a crash strikes. Putting it in its place is a rename that needs no second flush, since start-up takes a whole
-``config.json.new`` for what it is and drops a torn one, whose writer never had an answer (``recovery``). In the same
-pass the container's staged volumes get their places.
+``config.json.new`` for what it is and drops a torn one, whose writer never had an answer (``recovery``).
 
 A state is a line added to ``state.jsonl``, the last whole one counts: the cheapest way to replace it so that a crash
-finds the old or the new one, whatever it cuts short. Nobody waits for the disk, so after a power failure it may be an
-older one.
+finds the old or the new one, whatever it cuts short, and a matter of microseconds. Nobody waits for the disk, so after
+a power failure it may be an older one.
 """
 
 from __future__ import annotations
@@ -15,15 +14,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
 
 from bireme import _files
 from bireme.storage import _format
-from bireme.storage._errors import translated
-from bireme.storage._trash import move_away
-from bireme.storage.durable import Disk, Flush, Steps
+from bireme.storage.durable import Flush, Steps
 from bireme.storage.paths import NEW, Layout, list_ids
-from bireme_actors import ContainerConfig, ContainerId, ContainerRecord, ContainerState, Status
+from bireme_actors import ContainerId, ContainerRecord, ContainerState, Status
 
 _log = logging.getLogger("bireme")
 
@@ -33,69 +29,13 @@ _STATES_BYTES = 1 << 16
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class FileRecords:
-    """``bireme_actors.RecordStore`` on disk."""
-
-    def __init__(self, layout: Layout, disk: Disk | None = None) -> None:
-        """``disk`` is best shared with the other stores of the root."""
-        self._layout = layout
-        self._disk = disk if disk is not None else Disk()
-
-    async def create(self, config: ContainerConfig) -> None:
-        """Write a new record and put the container's own staged volumes into their places; durable on return.
-
-        Raises StorageError, nothing being left then. Cancelled: either it was not begun, or it is done to its end.
-        """
-        with translated(f"write the record of container {config.id}"):
-            await self._disk.run(create_config, self._layout, config, _format.encode_config(config))
-
-    async def update(self, config: ContainerConfig) -> None:
-        """Replace the configuration; atomic, durable on return. Raises StorageError. Cancelled: as ``create``."""
-        with translated(f"write the record of container {config.id}"):
-            await self._disk.run(write_config, self._layout, config.id, _format.encode_config(config))
-
-    async def save_state(self, container: ContainerId, state: ContainerState) -> None:
-        """Replace the state; atomic, not flushed. Raises StorageError. Cancelled: as ``create``."""
-        with translated(f"write the state of container {container}"):
-            await self._disk.run(write_state, self._layout, container, _format.encode_state(state))
-
-    async def remove(self, container: ContainerId) -> None:
-        """Forget the container, with all that is left in its directory. Idempotent. Raises StorageError.
-
-        Cancelled: it is forgotten whole or not at all. It is deleted on the side.
-        """
-        with translated(f"remove container {container}"):
-            thrown = self._layout.container_trash(container)
-            self._disk.trash.delete(await self._disk.run(move_away, self._layout.container(container), thrown))
-
-    def load(self) -> Iterator[ContainerRecord]:
-        """Every whole record; a damaged one is reported and left where it is. Blocks on the disk."""
-        for name in list_containers(self._layout):
-            record = read_record(self._layout, name)
-            if record is not None:
-                yield record
-
-
-def create_config(layout: Layout, config: ContainerConfig, data: bytes) -> Steps[None]:
-    """Write a new record, then commit the volumes that were staged for it."""
-    try:
-        yield from write_config(layout, config.id, data)
-    except FileNotFoundError:
-        os.mkdir(layout.container(config.id), 0o700)
-        yield from write_config(layout, config.id, data)
-    for mount in config.mounts:
-        if mount.owned:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(layout.staged(mount.volume), layout.volume(mount.volume))
-
-
-def write_config(layout: Layout, container: ContainerId, data: bytes) -> Steps[None]:
-    """Write beside, have it flushed, rename."""
+def write_config(layout: Layout, container: ContainerId, data: bytes, *besides: str) -> Steps[None]:
+    """Write beside, have it flushed, with the names in the directories that are ``besides`` to be durable; rename."""
     path = layout.config(container)
     fd = os.open(path + NEW, _WRITE, 0o600)
     try:
         _files.write_all(fd, data)
-        yield Flush(fd, (layout.container(container), layout.containers))
+        yield Flush(fd, (layout.container(container), layout.containers, *besides))
         os.rename(path + NEW, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -13,9 +13,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bireme import _files
-from bireme.storage._errors import translated
-from bireme.storage._trash import move_away
-from bireme.storage.durable import Disk
 from bireme.storage.paths import Layout
 from bireme_actors import ContainerConfig, ContainerId
 
@@ -36,33 +33,30 @@ _SHORT_ID = 12
 
 
 class OverlayRootfs:
-    """``bireme_actors.RootfsStore``, and what a driver asks the launcher to mount."""
+    """Makes them, and tells a driver what it is to ask the launcher to mount."""
 
-    def __init__(self, layout: Layout, layers: Callable[[str], tuple[str, ...]], disk: Disk | None = None) -> None:
+    def __init__(self, layout: Layout, layers: Callable[[str], tuple[str, ...]]) -> None:
         """``layers`` gives an image's layer directories, lowest first, or raises ImageNotFound."""
         self._layout = layout
         self._layers = layers
-        self._disk = disk if disk is not None else Disk()
         self._hosts = HostFile(_HOSTS)
         self._resolv_conf = HostFile(_RESOLV_CONF)
 
-    async def create(self, config: ContainerConfig) -> None:
-        """Make the writable layer and the files. Raises ImageNotFound, StorageError, nothing being left then.
-
-        Cancelled: either it was not begun, or it is done to its end.
-        """
+    def check(self, config: ContainerConfig) -> None:
+        """Raises ImageNotFound."""
         self._layers(config.image_id)
-        with translated(f"make the root of container {config.id}"):
-            await self._disk.run(self._make, config)
 
-    async def remove(self, container: ContainerId) -> None:
-        """Remove the writable layer. Idempotent. Raises StorageError.
-
-        Cancelled: it is gone whole or not at all. It is deleted on the side.
-        """
-        with translated(f"remove the root of container {container}"):
-            thrown = self._layout.container_trash(container)
-            self._disk.trash.delete(await self._disk.run(move_away, self._layout.upper(container), thrown))
+    def make(self, config: ContainerConfig) -> None:
+        """Make the container's directory with the writable layer and the files. Blocks on the disk. Raises OSError."""
+        os.mkdir(self._layout.container(config.id), 0o700)
+        os.mkdir(self._layout.upper(config.id), 0o755)
+        os.mkdir(self._layout.work(config.id), 0o700)
+        host = config.network == "host"
+        name = config.hostname or (os.uname().nodename if host else config.id[:_SHORT_ID])
+        _write(self._layout.hostname(config.id), f"{name}\n".encode("utf-8", "surrogateescape"))
+        _write(self._layout.hosts(config.id), self._hosts.read() if host else LOOPBACK_HOSTS)
+        servers = self._resolv_conf.read()
+        _write(self._layout.resolv_conf(config.id), servers if host else without_loopback(servers))
 
     def root_request(self, config: ContainerConfig) -> RootRequest:
         """Everything to mount, relative to ROOT. Raises ImageNotFound."""
@@ -87,22 +81,6 @@ class OverlayRootfs:
     def exit_file(self, container: ContainerId) -> str:
         """Where the launcher notes an exit, relative to ROOT."""
         return self._layout.relative.exit(container)
-
-    def _make(self, config: ContainerConfig) -> None:
-        directory = self._layout.container(config.id)
-        os.mkdir(directory, 0o700)
-        try:
-            os.mkdir(self._layout.upper(config.id), 0o755)
-            os.mkdir(self._layout.work(config.id), 0o700)
-            host = config.network == "host"
-            name = config.hostname or (os.uname().nodename if host else config.id[:_SHORT_ID])
-            _write(self._layout.hostname(config.id), f"{name}\n".encode("utf-8", "surrogateescape"))
-            _write(self._layout.hosts(config.id), self._hosts.read() if host else LOOPBACK_HOSTS)
-            servers = self._resolv_conf.read()
-            _write(self._layout.resolv_conf(config.id), servers if host else without_loopback(servers))
-        except BaseException:
-            _files.remove_tree(directory)
-            raise
 
 
 class HostFile:

@@ -1,9 +1,7 @@
 """Volumes: each one a directory, ``ROOT/volumes/ID``, that *is* the volume.
 
-A new volume is made in the staging directory and moved to its place once its container's record is durable; the
-record store does that in the same pass as the record itself, ``commit`` is for whoever goes another way. What the
-image has at the volume's path is copied in meanwhile and flushed before the record is written: a container that
-exists has all of it.
+A new volume is made in the staging directory, filled there, and moved to its place once its container's record is
+durable (``containers``).
 
 Which volumes there are is read from the directory once and then known.
 """
@@ -21,14 +19,15 @@ from bireme.storage._errors import translated
 from bireme.storage._trash import move_away
 from bireme.storage.durable import Disk, Flush, Steps
 from bireme.storage.paths import Layout, list_ids
-from bireme_actors import ContainerConfig, VolumeId
-
-UNDO_SECONDS = 60.0
-"""How long taking a half-made volume away may take when its maker is cancelled."""
+from bireme_actors import ContainerConfig, Mount, VolumeId
 
 
 class ImageContent(Protocol):
     """Reads images; the engine's launcher implements it."""
+
+    def has_nothing(self, config: ContainerConfig, path: str) -> bool:
+        """Whether it is known that copying what ``config``'s image has at ``path`` would copy nothing."""
+        ...
 
     async def copy(self, config: ContainerConfig, path: str, target: str) -> bool:
         """Fill ``target`` (relative to ROOT) with what ``config``'s image has at ``path``; False if it has nothing."""
@@ -47,43 +46,34 @@ class VolumeDirectories:
         self._known: dict[VolumeId, int] | None = None
         self._listed: tuple[tuple[VolumeId, int], ...] | None = None
 
-    async def create(self, volume: VolumeId, config: ContainerConfig, destination: str) -> None:
-        """Make the staged directory and fill it with what ``config``'s image has at ``destination``.
+    def begin_empty(self, config: ContainerConfig, owned: Iterable[Mount]) -> bool:
+        """Whether there is nothing to fill any of the volumes with, as far as is known."""
+        return all(self._content.has_nothing(config, mount.destination) for mount in owned)
 
-        Raises what the copy raises, StorageError. Failed or cancelled: nothing of it is left.
+    async def fill(self, mount: Mount, config: ContainerConfig) -> None:
+        """Copy what the image has there into the staged volume; durable on return.
+
+        Raises what the copy raises, StorageError. Failed or cancelled: it may hold a part.
         """
-        doing = f"make volume {volume}"
-        try:
-            with translated(doing):
-                await self._disk.run(os.mkdir, self._layout.staged(volume), 0o755)
-            if await self._content.copy(config, destination, self._layout.relative.staged(volume)):
-                with translated(doing):
-                    await self._filled.run(_flush_filled, self._layout.staged(volume))
-        except BaseException:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + UNDO_SECONDS):
-                await self.remove(volume)
-            raise
-
-    async def commit(self, volume: VolumeId) -> None:
-        """Put a staged volume in its place; nothing happens if it is there. Raises StorageError."""
-        place = self._layout.volume(volume)
-        try:
-            made = sys_.birth_time(place)
+        if self._content.has_nothing(config, mount.destination):
             await trio.lowlevel.checkpoint()
-        except FileNotFoundError:
-            with translated(f"put volume {volume} in its place"):
-                made = await self._disk.run(_place, self._layout.staged(volume), place)
-        self._learn()[volume] = made
-        self._listed = None
+        elif await self._content.copy(config, mount.destination, self._layout.relative.staged(mount.volume)):
+            await self._filled.run(_flush_filled, self._layout.staged(mount.volume))
+
+    def note_made(self, mounts: Iterable[Mount]) -> None:
+        """These have taken their places."""
+        if self._known is not None:
+            for mount in mounts:
+                self._known[mount.volume] = sys_.birth_time(self._layout.volume(mount.volume))
+                self._listed = None
 
     async def remove(self, volume: VolumeId) -> None:
         """Remove the directory, staged or not, and all it holds. Idempotent. Raises StorageError.
 
         Cancelled: it is gone whole or not at all. It is deleted on the side.
         """
-        thrown = self._layout.volume_trash(volume)
         with translated(f"remove volume {volume}"):
-            self._disk.trash.delete(await self._disk.run(_move_away, self._layout, volume, thrown))
+            self._disk.trash.delete(await self._disk.run(throw_away, self._layout, volume))
         if self._known is not None and self._known.pop(volume, None) is not None:
             self._listed = None
 
@@ -114,13 +104,10 @@ def list_volumes(layout: Layout) -> list[VolumeId]:
     return [VolumeId(name) for name in list_ids(layout.volumes)]
 
 
-def _place(staged: str, place: str) -> int:
-    os.rename(staged, place)
-    return sys_.birth_time(place)
-
-
-def _move_away(layout: Layout, volume: VolumeId, thrown: str) -> str | None:
-    return move_away(layout.staged(volume), thrown) or move_away(layout.volume(volume), thrown)
+def throw_away(layout: Layout, volume: VolumeId) -> str | None:
+    """Move a volume, staged or not, into the trash; where it is then, None if there was none. Raises OSError."""
+    thrown = layout.volume_trash(volume)
+    return move_away(layout.volume(volume), thrown) or move_away(layout.staged(volume), thrown)
 
 
 def _flush_filled(path: str) -> Steps[None]:

@@ -28,28 +28,33 @@ MOST = 400
 
 async def create(stores: Stores, config: ContainerConfig, answered: Callable[[str], None]) -> None:
     stores.content.files["/a"] = {"file": b"content"}
-    await stores.create(config)
+    await stores.containers.create(config)
+    answered("created")
+
+
+async def create_at_once(stores: Stores, config: ContainerConfig, answered: Callable[[str], None]) -> None:
+    stores.content.nothing |= {"/a", "/b"}
+    await stores.containers.create(config)
     answered("created")
 
 
 async def update(stores: Stores, config: ContainerConfig, answered: Callable[[str], None]) -> None:
-    await stores.records.update(replace(config, name="after"))
+    await stores.containers.update(replace(config, name="after"))
     answered("updated")
 
 
 async def save(stores: Stores, config: ContainerConfig, answered: Callable[[str], None]) -> None:
     for pid in (11, 12, 13):
-        await stores.records.save_state(config.id, ContainerState(status=Status.RUNNING, pid=pid))
+        stores.containers.save_state(config.id, ContainerState(status=Status.RUNNING, pid=pid))
         answered(str(pid))
 
 
 async def remove(stores: Stores, config: ContainerConfig, answered: Callable[[str], None]) -> None:
     removing = ContainerState(status=Status.REMOVING, removing_volumes=True)
-    await stores.records.save_state(config.id, removing)
+    stores.containers.save_state(config.id, removing)
     for mount in reversed(config.mounts):
         await stores.volumes.remove(mount.volume)
-    await stores.rootfs.remove(config.id)
-    await stores.records.remove(config.id)
+    await stores.containers.remove(config.id)
     answered("removed")
     await stores.disk.trash.wait_empty()
 
@@ -64,7 +69,7 @@ async def log(stores: Stores, config: ContainerConfig, answered: Callable[[str],
 
 
 SCENARIOS: dict[str, Callable[[Stores, ContainerConfig, Callable[[str], None]], Awaitable[None]]] = {
-    scenario.__name__: scenario for scenario in (create, update, save, remove, log)
+    scenario.__name__: scenario for scenario in (create, create_at_once, update, save, remove, log)
 }
 
 

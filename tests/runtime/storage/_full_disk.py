@@ -15,7 +15,7 @@ from dataclasses import replace
 import trio
 
 from bireme import _syscalls as sys_
-from bireme.storage import FileRecords, Layout, open_root
+from bireme.storage import Layout, open_root
 from bireme_actors import BiremeError, ContainerConfig, ContainerState, Status
 from tests.runtime.storage._stores import Stores, config_with_volumes, tree
 
@@ -64,7 +64,7 @@ class Ballast:
 async def attempt(stores: Stores, config: ContainerConfig) -> str:
     """Make a container; what was refused."""
     try:
-        await stores.create(config)
+        await stores.containers.create(config)
     except BiremeError as error:
         await unmake(stores, config)
         return f"{type(error).__name__}: {error}"
@@ -72,10 +72,9 @@ async def attempt(stores: Stores, config: ContainerConfig) -> str:
 
 
 async def unmake(stores: Stores, config: ContainerConfig) -> None:
-    await stores.records.remove(config.id)
+    await stores.containers.remove(config.id)
     for mount in config.mounts:
         await stores.volumes.remove(mount.volume)
-    await stores.rootfs.remove(config.id)
     await stores.disk.trash.wait_empty()
 
 
@@ -85,7 +84,7 @@ async def creating(layout: Layout, leave: Callable[[int], None], ballast: Ballas
         before = tree(layout.root)
         leave(room)
         refused = await attempt(stores, config)
-        told = [record.config == config for record in FileRecords(layout).load()]
+        told = [record.config == config for record in Stores(layout).containers.load()]
         left = sorted(set(tree(layout.root)) - set(before))
         ballast.drop()
         print(json.dumps({"room": room, "refused": refused, "told": told, "left": left if refused else []}))
@@ -97,22 +96,30 @@ async def creating(layout: Layout, leave: Callable[[int], None], ballast: Ballas
 async def using(layout: Layout, leave: Callable[[int], None], ballast: Ballast) -> None:
     """An existing container on a disk without any room: its record stays, its output is lost, it can be removed."""
     stores, config = Stores(layout), config_with_volumes("/a")
-    await stores.create(config)
-    await stores.records.save_state(config.id, ContainerState(status=Status.RUNNING, pid=1))
+    await stores.containers.create(config)
+    stores.containers.save_state(config.id, ContainerState(status=Status.RUNNING, pid=1))
     leave(0)
     too_long = ContainerState(status=Status.EXITED, error="x" * 9000)
     refused = [
-        await _refusal(stores.records.update(replace(config, name="x" * 9000))),
-        await _refusal(stores.records.save_state(config.id, too_long)),
-        await _refusal(stores.records.save_state(config.id, too_long)),
+        await _refusal(stores.containers.update(replace(config, name="x" * 9000))),
+        _refused_now(lambda: stores.containers.save_state(config.id, too_long)),
+        _refused_now(lambda: stores.containers.save_state(config.id, too_long)),
     ]
     stores.logs.open_log(config.id).append("stdout", b"x" * 100_000)
-    (record,) = FileRecords(layout).load()
+    (record,) = Stores(layout).containers.load()
     await unmake(stores, config)
     left = tree(layout.containers) + tree(layout.volumes)
     ballast.drop()
     told = [record.config == config, record.state.pid == 1]
     print(json.dumps({"room": 0, "refused": "; ".join(refused), "told": told, "left": left}))
+
+
+def _refused_now(asked: Callable[[], None]) -> str:
+    try:
+        asked()
+    except BiremeError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 async def _refusal(what: Awaitable[None]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from bireme.storage import Disk, FileRecords, JsonLogs, Layout, OverlayRootfs, VolumeDirectories
+from bireme.storage import ContainerDirectories, Disk, JsonLogs, Layout, OverlayRootfs, VolumeDirectories
 from bireme_actors import ContainerConfig, ContainerId, Mount, VolumeId, new_id
 
 
@@ -18,8 +19,13 @@ class Content:
     def __init__(self, root: str) -> None:
         self.root = root
         self.files: dict[str, dict[str, bytes]] = {}
+        self.nothing: set[str] = set()
+        """Paths of which it is known beforehand."""
         self.failure: Exception | None = None
         self.blocked: trio.Event | None = None
+
+    def has_nothing(self, config: ContainerConfig, path: str) -> bool:
+        return path in self.nothing
 
     async def copy(self, config: ContainerConfig, path: str, target: str) -> bool:
         await trio.lowlevel.checkpoint()
@@ -43,21 +49,22 @@ class Stores:
 
     def __post_init__(self) -> None:
         self.content = Content(self.layout.root)
-        self.records = FileRecords(self.layout, self.disk)
         self.volumes = VolumeDirectories(self.layout, self.content, self.disk)
-        self.rootfs = OverlayRootfs(self.layout, lambda image: ("base", "top"), self.disk)
+        self.rootfs = OverlayRootfs(self.layout, lambda image: ("base", "top"))
+        self.containers = ContainerDirectories(self.layout, self.rootfs, self.volumes, self.disk)
         self.logs = JsonLogs(self.layout)
 
-    async def create(self, config: ContainerConfig) -> None:
-        """As the supervisor does."""
-        await self.rootfs.create(config)
+    def stage(self, config: ContainerConfig) -> None:
+        """Make all of a container but its record, and stop there."""
+        self.rootfs.make(config)
         for mount in config.mounts:
-            if mount.owned:
-                await self.volumes.create(mount.volume, config, mount.destination)
-        await self.records.create(config)
-        for mount in config.mounts:
-            if mount.owned:
-                await self.volumes.commit(mount.volume)
+            os.mkdir(self.layout.staged(mount.volume), 0o755)
+
+    async def create_volume(self) -> VolumeId:
+        """One of a new container."""
+        config = config_with_volumes("/a")
+        await self.containers.create(config)
+        return config.mounts[0].volume
 
 
 def config_with_volumes(*destinations: str, **changes: Any) -> ContainerConfig:

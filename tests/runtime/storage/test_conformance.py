@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bireme.storage import (
+    ContainerDirectories,
     ContainerLog,
     Disk,
-    FileRecords,
     JsonLogs,
     Layout,
     OverlayRootfs,
@@ -24,9 +24,8 @@ from bireme.storage import (
 from bireme_actors import ContainerConfig, ContainerId
 from bireme_actors.testing import (
     Check,
+    ContainerStoreContract,
     LogStoreContract,
-    RecordStoreContract,
-    RootfsStoreContract,
     VolumeStoreContract,
     checks,
     sample_config,
@@ -52,13 +51,16 @@ class Bench:
         self.layout = layout
         self.disk = Disk()
         self.logs = Logs(layout)
-        made: dict[str, Any] = {
-            "volumes": VolumeDirectories(layout, self, self.disk),
-            "rootfs": OverlayRootfs(layout, lambda image: ("base",), self.disk),
-            "records": FileRecords(layout, self.disk),
-            "logs": self.logs,
-        }
-        self.store = made[kind]
+        self.volumes = VolumeDirectories(layout, self, self.disk)
+        self.containers = self._containers()
+        self.store: Any = getattr(self, kind)
+
+    def _containers(self) -> ContainerDirectories:
+        roots = OverlayRootfs(self.layout, lambda image: ("base",))
+        return ContainerDirectories(self.layout, roots, self.volumes, self.disk)
+
+    def has_nothing(self, config: ContainerConfig, path: str) -> bool:
+        return False
 
     async def copy(self, config: ContainerConfig, path: str, target: str) -> bool:
         return False
@@ -66,12 +68,8 @@ class Bench:
     def config(self) -> ContainerConfig:
         return sample_config()
 
-    def layers(self) -> Iterable[ContainerId]:
-        names = (ContainerId(name) for name in os.listdir(self.layout.containers) if not name.startswith("."))
-        return [name for name in names if os.path.isdir(self.layout.upper(name))]
-
-    def reopen(self) -> FileRecords:
-        return FileRecords(self.layout)
+    def reopen(self) -> ContainerDirectories:
+        return self._containers()
 
     async def entries(self, container: ContainerId) -> list[tuple[str, bytes]]:
         async with aclosing(self.logs.open_log(container).read(follow=False)) as found:
@@ -89,14 +87,9 @@ async def test_volumes(check: Check, tmp_path: Path) -> None:
     await check(partial(open_bench, tmp_path, "volumes"))
 
 
-@pytest.mark.parametrize("check", checks(RootfsStoreContract), ids=lambda check: check.__name__)
-async def test_rootfs(check: Check, tmp_path: Path) -> None:
-    await check(partial(open_bench, tmp_path, "rootfs"))
-
-
-@pytest.mark.parametrize("check", checks(RecordStoreContract), ids=lambda check: check.__name__)
-async def test_records(check: Check, tmp_path: Path) -> None:
-    await check(partial(open_bench, tmp_path, "records"))
+@pytest.mark.parametrize("check", checks(ContainerStoreContract), ids=lambda check: check.__name__)
+async def test_containers(check: Check, tmp_path: Path) -> None:
+    await check(partial(open_bench, tmp_path, "containers"))
 
 
 @pytest.mark.parametrize("check", checks(LogStoreContract), ids=lambda check: check.__name__)

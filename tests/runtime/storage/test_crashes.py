@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,8 +67,8 @@ def prepare(base: Path, *configs: ContainerConfig) -> None:
             stores = Stores(layout)
             stores.content.files["/a"] = {"file": b"content"}
             for config in configs:
-                await stores.create(config)
-                await stores.records.save_state(config.id, ContainerState(status=Status.EXITED, exit_code=3))
+                await stores.containers.create(config)
+                stores.containers.save_state(config.id, ContainerState(status=Status.EXITED, exit_code=3))
 
     trio.run(make)
 
@@ -79,23 +79,25 @@ def holds_nothing(layout: Layout) -> bool:
     return sorted(names) == [".staging", ".trash", ".trash"] and not below
 
 
-def is_whole(layout: Layout, config: ContainerConfig) -> bool:
+def is_whole(layout: Layout, config: ContainerConfig, content: Collection[str] = ("file",)) -> bool:
     wanted = ["config.json", "hostname", "hosts", "resolv.conf", "upper", "work"]
     files = [name for name in tree(layout.container(config.id)) if name != "state.jsonl"]
     volumes = {mount.destination: tree(layout.volume(mount.volume)) for mount in config.mounts}
     nowhere_else = not os.listdir(layout.staging)
-    return files == wanted and volumes == {"/a": ["file"], "/b": []} and nowhere_else
+    return files == wanted and volumes == {"/a": [*content], "/b": []} and nowhere_else
 
 
 @MIDDLE
-def test_creating(tmp_path: Path, when: str) -> None:
+@pytest.mark.parametrize("scenario", ["create", "create_at_once"])
+def test_creating(tmp_path: Path, when: str, scenario: str) -> None:
+    content = ("file",) if scenario == "create" else ()
     prepare(tmp_path)
     config = config_with_volumes("/a", "/b")
     outcomes = set()
-    for wreck in crash_everywhere(tmp_path, "create", when, config):
+    for wreck in crash_everywhere(tmp_path, scenario, when, config):
         if wreck.found.records:
             assert [record.config for record in wreck.found.records] == [config], f"step {wreck.step}"
-            assert is_whole(wreck.layout, config), f"step {wreck.step}: {tree(wreck.layout.root)}"
+            assert is_whole(wreck.layout, config, content), f"step {wreck.step}: {tree(wreck.layout.root)}"
         else:
             assert not wreck.answered, f"step {wreck.step}: lost although answered"
             assert holds_nothing(wreck.layout), f"step {wreck.step}: {tree(wreck.layout.root)}"

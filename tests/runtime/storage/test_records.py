@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bireme import _files
 from bireme import _syscalls as sys_
-from bireme.storage import Disk, FileRecords, Layout, _format, durable
+from bireme.storage import _format, durable
 from bireme_actors import (
     ContainerConfig,
     ContainerId,
@@ -29,7 +29,7 @@ from bireme_actors import (
     VolumeId,
     VolumesFrom,
 )
-from tests.runtime.storage._stores import Stores, config_with_volumes, read, write
+from tests.runtime.storage._stores import Stores, config_with_volumes, read, tree, write
 
 # Round trips.
 
@@ -135,27 +135,25 @@ async def test_a_record_is_on_disk_before_it_is_answered(
 ) -> None:
     """In the one way or the other."""
     config = config_with_volumes("/a")
-    await stores.rootfs.create(config)
     calls = _calls(monkeypatch)
     monkeypatch.setattr(durable, "_unwritten", lambda: unwritten)
-    await stores.records.create(config)
+    await stores.containers.create(config)
     flushed = [path for call, path in calls if call in ("fsync", "syncfs")]
-    assert flushed == (["config.json.new", config.id, "containers"] if unwritten else ["config.json.new"])
+    one_by_one = ["config.json.new", config.id, "containers", ".staging"]
+    assert flushed == (one_by_one if unwritten else ["config.json.new"])
     flushes = [number for number, (call, _) in enumerate(calls) if call in ("fsync", "syncfs")]
     assert calls.index(("write", "config.json.new")) < flushes[0]
-    assert flushes[-1] < calls.index(("rename", "config.json.new"))
+    assert flushes[-1] < calls.index(("rename", "config.json.new")) < calls.index(("rename", config.mounts[0].volume))
 
 
-async def test_a_single_create_costs_one_hop_and_few_calls(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_create_costs_one_hop_and_few_calls(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_with_volumes("/a")
-    await stores.rootfs.create(config)
-    await stores.volumes.create(config.mounts[0].volume, config, "/a")
+    stores.content.nothing.add("/a")
     monkeypatch.setattr(durable, "_unwritten", lambda: 0)
     calls, passes = _calls(monkeypatch), stores.disk.passes
-    await stores.records.create(config)
-    await stores.volumes.commit(config.mounts[0].volume)
+    await stores.containers.create(config)
     assert stores.disk.passes == passes + 1
-    assert len(calls) <= 6, calls
+    assert len(calls) <= 12, calls
     assert [path for path, _ in stores.volumes.list()] == [config.mounts[0].volume]
 
 
@@ -165,42 +163,42 @@ async def test_many_creates_share_passes_and_flushes(stores: Stores, monkeypatch
     calls = _calls(monkeypatch)
     async with trio.open_nursery() as nursery:
         for config in configs:
-            nursery.start_soon(stores.create, config)
+            nursery.start_soon(stores.containers.create, config)
     assert stores.disk.passes <= 3 * durable.LANES + 3
     assert len([call for call, _ in calls if call in ("fsync", "syncfs")]) <= stores.disk.passes
-    assert {record.config.id for record in FileRecords(stores.layout).load()} == {config.id for config in configs}
+    assert {record.config.id for record in Stores(stores.layout).containers.load()} == {config.id for config in configs}
 
 
 async def test_saving_a_state_waits_for_no_disk(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_with_volumes()
-    await stores.create(config)
+    await stores.containers.create(config)
     calls = _calls(monkeypatch)
-    await stores.records.save_state(config.id, ContainerState(status=Status.RUNNING, pid=1))
+    stores.containers.save_state(config.id, ContainerState(status=Status.RUNNING, pid=1))
     assert calls == [("open", "state.jsonl"), ("write", "state.jsonl")]
 
 
 async def test_states_of_a_container_that_restarts_for_ever_take_bounded_space(stores: Stores) -> None:
     config = config_with_volumes()
-    await stores.create(config)
+    await stores.containers.create(config)
     for number in range(1000):
-        await stores.records.save_state(config.id, ContainerState(status=Status.RUNNING, pid=number))
+        stores.containers.save_state(config.id, ContainerState(status=Status.RUNNING, pid=number))
     assert os.stat(stores.layout.state(config.id)).st_size <= 1 << 16
-    assert [record.state.pid for record in stores.records.load()] == [999]
+    assert [record.state.pid for record in stores.containers.load()] == [999]
     assert not [name for name in os.listdir(stores.layout.container(config.id)) if name.startswith(".")]
 
 
 async def test_a_state_cut_short_leaves_the_one_before(stores: Stores) -> None:
     config = config_with_volumes()
-    await stores.create(config)
+    await stores.containers.create(config)
     for pid in (1, 2):
-        await stores.records.save_state(config.id, ContainerState(status=Status.RUNNING, pid=pid))
+        stores.containers.save_state(config.id, ContainerState(status=Status.RUNNING, pid=pid))
     path = stores.layout.state(config.id)
     write(path, read(path)[:-5])
-    assert [record.state.pid for record in stores.records.load()] == [1]
-    await stores.records.save_state(config.id, ContainerState(status=Status.RUNNING, pid=3))
-    assert [record.state.pid for record in stores.records.load()] == [3]
+    assert [record.state.pid for record in stores.containers.load()] == [1]
+    stores.containers.save_state(config.id, ContainerState(status=Status.RUNNING, pid=3))
+    assert [record.state.pid for record in stores.containers.load()] == [3]
     write(path, b"\0" * 100)
-    assert [record.state.status for record in stores.records.load()] == [Status.EXITED]
+    assert [record.state.status for record in stores.containers.load()] == [Status.EXITED]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\0" * 500, b"[]", b"\xff\xfe", b'{"version":1,"config":{"id":7}}'])
@@ -208,58 +206,75 @@ async def test_a_damaged_record_is_told_skipped_and_kept(
     stores: Stores, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     good, bad = config_with_volumes("/a"), config_with_volumes("/a")
-    await stores.create(good)
-    await stores.create(bad)
+    await stores.containers.create(good)
+    await stores.containers.create(bad)
     path = stores.layout.config(bad.id)
     write(path, damage)
     with caplog.at_level(logging.ERROR):
-        assert [record.config for record in stores.records.load()] == [good]
+        assert [record.config for record in stores.containers.load()] == [good]
     assert f"the record of container {bad.id} is damaged" in caplog.text
     assert read(path) == damage
 
 
 async def test_a_record_of_another_container_is_damage(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
     one, two = config_with_volumes(), config_with_volumes()
-    await stores.create(one)
-    await stores.create(two)
+    await stores.containers.create(one)
+    await stores.containers.create(two)
     os.replace(stores.layout.config(one.id), stores.layout.config(two.id))
     _files.remove_tree(stores.layout.container(one.id))
-    assert list(stores.records.load()) == []
+    assert list(stores.containers.load()) == []
     assert f"it is the record of container {one.id}" in caplog.text
 
 
-@pytest.mark.parametrize("call", ["open", "write", "fsync", "rename"])
+@pytest.mark.parametrize("call", ["mkdir", "open", "write", "fsync", "rename"])
 async def test_what_cannot_be_written_leaves_nothing_and_says_so(
     stores: Stores, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_with_volumes("/a")
-    await stores.rootfs.create(config)
-    before = sorted(os.listdir(stores.layout.container(config.id)))
+    config, real, left = config_with_volumes("/a"), getattr(os, call), [1]
 
-    def fail(*arguments: object, **options: object) -> None:
-        raise OSError(28, "No space left on device")
+    def fail(*arguments: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(28, "No space left on device")
+        return real(*arguments, **options)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(durable, "_unwritten", lambda: 1 << 40)
-        patch.setattr(os, call, fail)
-        wanted = f"cannot write the record of container {config.id}: No space left on device; free some space"
-        with pytest.raises(StorageError, match=wanted):
-            await stores.records.create(config)
-    assert sorted(os.listdir(stores.layout.container(config.id))) == before
-    await stores.records.create(config)
-    assert [record.config for record in stores.records.load()] == [config]
+    monkeypatch.setattr(durable, "_unwritten", lambda: 1 << 40)
+    refusals = 0
+    for step in range(1, 20):
+        left[0] = step
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            refused = await _refusal(stores, config)
+        if not refused:
+            break
+        refusals += 1
+        assert f"cannot make container {config.id}: No space left on device; free some space" in refused
+        await stores.disk.trash.wait_empty()
+        assert tree(stores.layout.containers) == [".trash"]
+        assert tree(stores.layout.volumes) == [".staging", ".trash"]
+    assert refusals > 0
+    assert [record.config for record in stores.containers.load()] == [config]
 
 
-async def test_removing_is_one_rename_and_leaves_nothing(layout: Layout) -> None:
-    disk = Disk()
-    records = FileRecords(layout, disk)
+async def _refusal(stores: Stores, config: ContainerConfig) -> str:
+    try:
+        await stores.containers.create(config)
+    except StorageError as error:
+        return str(error)
+    return ""
+
+
+async def test_removing_is_one_rename_and_leaves_nothing(stores: Stores) -> None:
     config = config_with_volumes()
-    await records.create(config)
-    await records.save_state(config.id, ContainerState())
-    await records.remove(config.id)
-    assert os.listdir(layout.containers) == [".trash"]
-    await disk.trash.wait_empty()
-    assert os.listdir(layout.trash[1]) == []
+    await stores.containers.create(config)
+    stores.containers.save_state(config.id, ContainerState())
+    os.makedirs(f"{stores.layout.upper(config.id)}/etc/deep")
+    await stores.containers.remove(config.id)
+    assert os.listdir(stores.layout.containers) == [".trash"]
+    await stores.disk.trash.wait_empty()
+    assert os.listdir(stores.layout.trash[1]) == []
     with pytest.raises(StorageError, match=f"cannot write the record of container {config.id}: No such file"):
-        await records.update(replace(config, name="late"))
-    await records.remove(config.id)
+        await stores.containers.update(replace(config, name="late"))
+    with pytest.raises(StorageError, match=f"cannot write the state of container {config.id}: No such file"):
+        stores.containers.save_state(config.id, ContainerState())
+    await stores.containers.remove(config.id)

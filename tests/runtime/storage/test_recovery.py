@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bireme import _files
-from bireme.storage import FileRecords, Layout, _format, empty_trash, recover
+from bireme.storage import Layout, _format, empty_trash, recover
 from bireme.storage.volumes import list_volumes
 from bireme_actors import ContainerId, ContainerState, Status, StorageError, VolumeId, new_id
 from tests.runtime.storage._stores import Stores, config_with_volumes, read, tree, write
@@ -19,7 +19,7 @@ from tests.runtime.storage._stores import Stores, config_with_volumes, read, tre
 async def test_a_root_in_order_stays_as_it_is(stores: Stores) -> None:
     configs = [config_with_volumes("/a"), config_with_volumes()]
     for config in configs:
-        await stores.create(config)
+        await stores.containers.create(config)
     before = tree(stores.layout.root)
     found = recover(stores.layout)
     assert {record.config.id for record in found.records} == {config.id for config in configs}
@@ -34,8 +34,7 @@ def test_an_empty_root_is_in_order(layout: Layout) -> None:
 
 async def test_a_whole_new_record_is_taken(stores: Stores) -> None:
     config = config_with_volumes("/a")
-    await stores.rootfs.create(config)
-    await stores.volumes.create(config.mounts[0].volume, config, "/a")
+    stores.stage(config)
     write(stores.layout.config(config.id) + ".new", _format.encode_config(config))
     found = recover(stores.layout)
     assert [record.config for record in found.records] == [config]
@@ -47,8 +46,7 @@ async def test_a_whole_new_record_is_taken(stores: Stores) -> None:
 @pytest.mark.parametrize("length", [0, 1, 50, -1])
 async def test_a_torn_new_record_is_dropped_with_all_that_was_made_for_it(stores: Stores, length: int) -> None:
     config = config_with_volumes("/a")
-    await stores.rootfs.create(config)
-    await stores.volumes.create(config.mounts[0].volume, config, "/a")
+    stores.stage(config)
     write(stores.layout.config(config.id) + ".new", _format.encode_config(config)[:length])
     found = recover(stores.layout)
     empty_trash(stores.layout)
@@ -59,7 +57,7 @@ async def test_a_torn_new_record_is_dropped_with_all_that_was_made_for_it(stores
 
 async def test_a_torn_update_leaves_the_record_before_it(stores: Stores) -> None:
     config = config_with_volumes()
-    await stores.create(config)
+    await stores.containers.create(config)
     write(stores.layout.config(config.id) + ".new", _format.encode_config(replace(config, name="x"))[:100])
     assert [record.config for record in recover(stores.layout).records] == [config]
     write(stores.layout.config(config.id) + ".new", _format.encode_config(replace(config, name="x")))
@@ -68,14 +66,14 @@ async def test_a_torn_update_leaves_the_record_before_it(stores: Stores) -> None
 
 async def test_the_new_record_of_another_container_is_not_taken(stores: Stores) -> None:
     config = config_with_volumes()
-    await stores.create(config)
+    await stores.containers.create(config)
     write(stores.layout.config(config.id) + ".new", _format.encode_config(config_with_volumes()))
     assert [record.config for record in recover(stores.layout).records] == [config]
 
 
 async def test_a_staged_volume_goes_where_its_record_says(stores: Stores) -> None:
     config = config_with_volumes("/a", "/b")
-    await stores.create(config)
+    await stores.containers.create(config)
     first, second = (mount.volume for mount in config.mounts)
     os.rename(stores.layout.volume(second), stores.layout.staged(second))
     stranger = VolumeId(new_id())
@@ -89,7 +87,7 @@ async def test_a_staged_volume_goes_where_its_record_says(stores: Stores) -> Non
 async def test_a_volume_that_was_only_borrowed_does_not_count_as_owned(stores: Stores) -> None:
     config = config_with_volumes("/a")
     borrowed = replace(config, mounts=(replace(config.mounts[0], owned=False),))
-    await stores.create(borrowed)
+    await stores.containers.create(borrowed)
     os.mkdir(stores.layout.staged(config.mounts[0].volume))
     found = recover(stores.layout)
     assert found.committed == ()
@@ -100,7 +98,7 @@ async def test_beside_a_damaged_record_nothing_is_dropped_that_could_be_its_own(
     stores: Stores, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = config_with_volumes("/a")
-    await stores.create(config)
+    await stores.containers.create(config)
     volume = config.mounts[0].volume
     os.rename(stores.layout.volume(volume), stores.layout.staged(volume))
     whole = read(stores.layout.config(config.id))
@@ -119,9 +117,9 @@ async def test_beside_a_damaged_record_nothing_is_dropped_that_could_be_its_own(
 async def test_removals_are_handed_on(stores: Stores) -> None:
     configs = [config_with_volumes("/a"), config_with_volumes("/a")]
     for config, volumes in zip(configs, (True, False), strict=True):
-        await stores.create(config)
+        await stores.containers.create(config)
         state = ContainerState(status=Status.REMOVING, removing_volumes=volumes)
-        await stores.records.save_state(config.id, state)
+        stores.containers.save_state(config.id, state)
     await stores.volumes.remove(configs[0].mounts[0].volume)
     found = recover(stores.layout)
     assert {record.config.id: record.state.removing_volumes for record in found.removing} == {
@@ -133,7 +131,7 @@ async def test_removals_are_handed_on(stores: Stores) -> None:
 
 async def test_a_volume_that_is_nowhere_is_told(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
     config = config_with_volumes("/a")
-    await stores.create(config)
+    await stores.containers.create(config)
     _files.remove_tree(stores.layout.volume(config.mounts[0].volume))
     with caplog.at_level(logging.ERROR):
         assert recover(stores.layout).lost == (config.mounts[0].volume,)
@@ -158,7 +156,7 @@ def test_what_is_no_container_is_left_alone(layout: Layout) -> None:
     before = tree(layout.root)
     assert recover(layout).dropped == ()
     assert tree(layout.root) == before
-    assert list(FileRecords(layout).load()) == []
+    assert list(Stores(layout).containers.load()) == []
     assert list_volumes(layout) == []
 
 
@@ -196,8 +194,7 @@ def test_a_root_that_cannot_be_read_is_told(layout: Layout, monkeypatch: pytest.
 @pytest.mark.root
 async def test_half_made_things_that_were_made_immutable_are_removed_too(stores: Stores, tmp_path: Path) -> None:
     config = config_with_volumes("/a")
-    await stores.rootfs.create(config)
-    await stores.volumes.create(config.mounts[0].volume, config, "/a")
+    stores.stage(config)
     for path in (stores.layout.staged(config.mounts[0].volume), stores.layout.container(config.id)):
         _files._change_flags(path, None, on=_files._FROZEN)
     recover(stores.layout)

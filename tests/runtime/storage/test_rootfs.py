@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bireme.storage import Layout, OverlayRootfs
+from bireme.storage import ContainerDirectories, Layout, OverlayRootfs
 from bireme.storage.rootfs import LOOPBACK_HOSTS, HostFile, without_loopback
-from bireme_actors import ImageNotFound, Mount, StorageError, VolumeId
+from bireme_actors import ImageNotFound, Mount, VolumeId
 from tests.runtime.storage._stores import Stores, config_with_volumes, read, tree, write
 
 
-async def test_a_layer_is_made_with_its_files(stores: Stores) -> None:
+def test_a_layer_is_made_with_its_files(stores: Stores) -> None:
     config = config_with_volumes("/a")
-    await stores.rootfs.create(config)
+    stores.rootfs.make(config)
     assert tree(stores.layout.container(config.id)) == ["hostname", "hosts", "resolv.conf", "upper", "work"]
     assert os.stat(stores.layout.upper(config.id)).st_mode & 0o7777 == 0o755
     assert os.stat(stores.layout.container(config.id)).st_mode & 0o7777 == 0o700
@@ -23,18 +23,18 @@ async def test_a_layer_is_made_with_its_files(stores: Stores) -> None:
         assert os.stat(f"{stores.layout.container(config.id)}/{name}").st_mode & 0o7777 == 0o644
 
 
-async def test_without_a_network_there_is_the_loopback_only(stores: Stores) -> None:
+def test_without_a_network_there_is_the_loopback_only(stores: Stores) -> None:
     named, nameless = config_with_volumes(hostname="db"), config_with_volumes()
     for config, name in ((named, "db"), (nameless, nameless.id[:12])):
-        await stores.rootfs.create(config)
+        stores.rootfs.make(config)
         assert read(stores.layout.hostname(config.id)) == f"{name}\n".encode()
         assert read(stores.layout.hosts(config.id)) == LOOPBACK_HOSTS
     assert b"127.0.0.1\tlocalhost\n" in LOOPBACK_HOSTS
 
 
-async def test_with_the_hosts_network_the_files_are_the_hosts(stores: Stores) -> None:
+def test_with_the_hosts_network_the_files_are_the_hosts(stores: Stores) -> None:
     config = config_with_volumes(network="host")
-    await stores.rootfs.create(config)
+    stores.rootfs.make(config)
     assert read(stores.layout.hosts(config.id)) == HostFile("/etc/hosts").read()
     assert read(stores.layout.resolv_conf(config.id)) == HostFile("/etc/resolv.conf").read()
     assert read(stores.layout.hostname(config.id)) == f"{os.uname().nodename}\n".encode()
@@ -89,39 +89,10 @@ def test_what_goes_with_its_runtime_waits_for_no_disk(stores: Stores) -> None:
         assert stores.rootfs.root_request(config_with_volumes(**changes))["volatile"] is volatile
 
 
-async def test_an_unknown_image_is_refused_before_anything_is_made(layout: Layout) -> None:
+async def test_an_unknown_image_is_refused_before_anything_is_made(stores: Stores, layout: Layout) -> None:
     def unknown(image: str) -> tuple[str, ...]:
         raise ImageNotFound(f"No such image: {image}")
 
     with pytest.raises(ImageNotFound):
-        await OverlayRootfs(layout, unknown).create(config_with_volumes())
+        await ContainerDirectories(layout, OverlayRootfs(layout, unknown), stores.volumes).create(config_with_volumes())
     assert tree(layout.containers) == [".trash"]
-
-
-@pytest.mark.parametrize("call", [1, 2, 3])
-async def test_a_full_disk_leaves_nothing_half_made(stores: Stores, call: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, real, left = config_with_volumes(), os.open, [call]
-
-    def fail(path: str, flags: int, mode: int = 0o777, **options: int) -> int:
-        left[0] -= flags & os.O_CREAT != 0
-        if left[0] == 0 and flags & os.O_CREAT:
-            raise OSError(28, "No space left on device")
-        return real(path, flags, mode, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "open", fail)
-        wanted = f"cannot make the root of container {config.id}: No space left on device; free some space"
-        with pytest.raises(StorageError, match=wanted):
-            await stores.rootfs.create(config)
-    assert tree(stores.layout.containers) == [".trash"]
-    await stores.rootfs.create(config)
-
-
-async def test_removing_takes_the_layer_and_leaves_the_record(stores: Stores) -> None:
-    config = config_with_volumes()
-    await stores.create(config)
-    os.makedirs(f"{stores.layout.upper(config.id)}/etc/deep")
-    await stores.rootfs.remove(config.id)
-    await stores.disk.trash.wait_empty()
-    assert "upper" not in tree(stores.layout.container(config.id))
-    assert [record.config for record in stores.records.load()] == [config]

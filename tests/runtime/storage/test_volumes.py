@@ -11,8 +11,8 @@ import trio
 import trio.testing
 
 from bireme import _syscalls as sys_
-from bireme.storage import Layout, VolumeDirectories, volumes
-from bireme_actors import InvalidConfig, StorageError, VolumeId, new_id
+from bireme.storage import Layout, VolumeDirectories, containers, durable
+from bireme_actors import InvalidConfig, StorageError, VolumeId
 from tests.runtime.storage._stores import Stores, config_with_volumes, read, tree, write
 
 
@@ -21,9 +21,7 @@ async def test_the_directory_is_the_volume(stores: Stores) -> None:
     stores.content.files["/a"] = {"f": b"from the image"}
     volume = config.mounts[0].volume
     before = time.time_ns()
-    await stores.volumes.create(volume, config, "/a")
-    assert volume not in os.listdir(stores.layout.volumes)
-    await stores.volumes.commit(volume)
+    await stores.containers.create(config)
     assert tree(stores.volumes.path(volume)) == ["f"]
     assert read(f"{stores.volumes.path(volume)}/f") == b"from the image"
     assert os.stat(stores.volumes.path(volume)).st_mode & 0o7777 == 0o755
@@ -33,9 +31,7 @@ async def test_the_directory_is_the_volume(stores: Stores) -> None:
 
 
 async def test_the_time_it_was_made_stays_whatever_is_written_to_it(stores: Stores, layout: Layout) -> None:
-    volume = VolumeId(new_id())
-    await stores.volumes.create(volume, config_with_volumes(), "/a")
-    await stores.volumes.commit(volume)
+    volume = await stores.create_volume()
     write(f"{stores.volumes.path(volume)}/f", b"x")
     os.utime(stores.volumes.path(volume), (1, 1))
     made = stores.volumes.created(volume)
@@ -43,29 +39,26 @@ async def test_the_time_it_was_made_stays_whatever_is_written_to_it(stores: Stor
     assert list(VolumeDirectories(layout, stores.content).list()) == [(volume, made)]
 
 
-async def test_content_is_on_disk_before_the_volume_is_answered(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flushed: list[list[str]] = []
-    monkeypatch.setattr(sys_, "syncfs", lambda fd: flushed.append(os.listdir(f"/proc/self/fd/{fd}")))
+async def test_content_is_on_disk_before_the_record(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(durable, "_unwritten", lambda: 0)
+    monkeypatch.setattr(sys_, "syncfs", lambda fd: flushed.append(os.readlink(f"/proc/self/fd/{fd}")))
     stores.content.files["/a"] = {"f": b"x"}
-    await stores.volumes.create(VolumeId(new_id()), config_with_volumes(), "/a")
-    assert flushed == [["f"]]
-    await stores.volumes.create(VolumeId(new_id()), config_with_volumes(), "/empty")
-    assert len(flushed) == 1, "where nothing was copied nothing is flushed"
+    config = config_with_volumes("/a", "/empty")
+    await stores.containers.create(config)
+    content, record = flushed
+    assert content == stores.layout.staged(config.mounts[0].volume)
+    assert record == stores.layout.config(config.id) + ".new"
 
 
 async def test_listing_and_looking_up_read_no_directory(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = [VolumeId(new_id()) for _ in range(20)]
     list(stores.volumes.list())
 
     def refuse(path: object) -> None:
         raise AssertionError("the directory is read again")
 
     monkeypatch.setattr(os, "scandir", refuse)
-    for volume in made:
-        await stores.volumes.create(volume, config_with_volumes(), "/a")
-        await stores.volumes.commit(volume)
+    made = [await stores.create_volume() for _ in range(20)]
     assert [volume for volume, _ in stores.volumes.list()] == made
     assert stores.volumes.list() is stores.volumes.list()
     assert stores.volumes.created(made[0]) is not None
@@ -77,26 +70,26 @@ async def test_a_failed_copy_leaves_nothing(stores: Stores, failure: Exception) 
     stores.content.files["/a"] = {"f": b"x"}
     stores.content.failure = failure
     with pytest.raises(type(failure)):
-        await stores.volumes.create(VolumeId(new_id()), config_with_volumes(), "/a")
+        await stores.containers.create(config_with_volumes("/empty", "/a"))
     await stores.disk.trash.wait_empty()
     assert tree(stores.layout.volumes) == [".staging", ".trash"]
+    assert tree(stores.layout.containers) == [".trash"]
 
 
 async def test_a_cancelled_copy_leaves_nothing(stores: Stores) -> None:
     stores.content.files["/a"] = {"f": b"x"}
     stores.content.blocked = trio.Event()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stores.volumes.create, VolumeId(new_id()), config_with_volumes(), "/a")
+        nursery.start_soon(stores.containers.create, config_with_volumes("/empty", "/a"))
         await stores.content.blocked.wait()
         nursery.cancel_scope.cancel()
     await stores.disk.trash.wait_empty()
     assert tree(stores.layout.volumes) == [".staging", ".trash"]
+    assert tree(stores.layout.containers) == [".trash"]
 
 
 async def test_a_large_volume_is_gone_at_once_and_deleted_on_the_side(stores: Stores) -> None:
-    volume = VolumeId(new_id())
-    await stores.volumes.create(volume, config_with_volumes(), "/a")
-    await stores.volumes.commit(volume)
+    volume = await stores.create_volume()
     for number in range(2000):
         os.mkdir(f"{stores.volumes.path(volume)}/{number}")
     await stores.volumes.remove(volume)
@@ -109,8 +102,7 @@ async def test_a_large_volume_is_gone_at_once_and_deleted_on_the_side(stores: St
 
 async def test_what_is_not_deleted_when_the_program_ends_is_left_to_the_next(stores: Stores) -> None:
     """The engine may be in a hurry: waiting for the trash can be given up at any time."""
-    volume = VolumeId(new_id())
-    await stores.volumes.create(volume, config_with_volumes(), "/a")
+    volume = await stores.create_volume()
     await stores.volumes.remove(volume)
     with trio.CancelScope() as scope:
         scope.cancel()
@@ -122,9 +114,7 @@ async def test_what_is_not_deleted_when_the_program_ends_is_left_to_the_next(sto
 async def test_a_volume_that_is_mounted_over_is_refused_by_name(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    volume = VolumeId(new_id())
-    await stores.volumes.create(volume, config_with_volumes(), "/a")
-    await stores.volumes.commit(volume)
+    volume = await stores.create_volume()
 
     def busy(source: str, target: str) -> None:
         if source.endswith(f"volumes/{volume}"):
@@ -139,29 +129,23 @@ async def test_a_volume_that_is_mounted_over_is_refused_by_name(
     await stores.volumes.remove(volume)
 
 
-async def test_a_staged_volume_can_be_placed_by_its_record_or_by_commit(stores: Stores) -> None:
+async def test_a_staged_volume_can_be_removed_too(stores: Stores) -> None:
     config = config_with_volumes("/a")
-    volume = config.mounts[0].volume
-    await stores.volumes.create(volume, config, "/a")
-    await stores.records.create(config)
-    assert volume in os.listdir(stores.layout.volumes)
-    await stores.volumes.commit(volume)
-    await stores.volumes.commit(volume)
-    with pytest.raises(StorageError, match=r"cannot put volume 0+ in its place: No such file"):
-        await stores.volumes.commit(VolumeId("0" * 64))
+    stores.stage(config)
+    await stores.volumes.remove(config.mounts[0].volume)
+    await stores.disk.trash.wait_empty()
+    assert tree(stores.layout.volumes) == [".staging", ".trash"]
 
 
 def test_undoing_is_bounded() -> None:
-    assert 0 < volumes.UNDO_SECONDS < 120
+    assert 0 < containers.UNDO_SECONDS < 120
 
 
 @pytest.mark.root
 async def test_a_volume_with_immutable_files_is_removed(stores: Stores, tmp_path: Path) -> None:
     from bireme import _files
 
-    volume = VolumeId(new_id())
-    await stores.volumes.create(volume, config_with_volumes(), "/a")
-    await stores.volumes.commit(volume)
+    volume = await stores.create_volume()
     path = stores.volumes.path(volume)
     write(f"{path}/f", b"x")
     for frozen in (f"{path}/f", path):
