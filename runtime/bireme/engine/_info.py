@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import bireme
 from bireme.drivers import RUNTIMES, find_runtime
 from bireme.engine._inspect import format_time
+from bireme.images.registry import INDEX
 from bireme_actors import Status
 
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ def _features(parts: Parts) -> dict[str, Any]:
         "CgroupVersion": "2",
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
         "LiveRestoreEnabled": True,
-        "IndexServerAddress": "",
-        "RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": [], "Mirrors": []},
+        "IndexServerAddress": INDEX,
+        "RegistryConfig": parts.images.remote.registries.document(),
         "Labels": [],
         "ExperimentalBuild": False,
         "HttpProxy": "",

@@ -132,6 +132,9 @@ def test_answers_of_a_real_engine(engine: Engine) -> None:
     assert engine.ask("GET", "/distribution/127.0.0.1:1/box/json") == (500, words)
     assert engine.ask("POST", "/auth", {"serveraddress": "127.0.0.1:1"}) == (500, words)
     assert engine.ask("POST", "/auth", {"serveraddress": 5})[0] == 400
+    info = engine.ask("GET", "/info")[1]
+    assert info["IndexServerAddress"] == "https://index.docker.io/v1/"
+    assert info["RegistryConfig"]["InsecureRegistryCIDRs"] == ["::1/128", "127.0.0.0/8"]
     assert engine.ask("POST", "/auth", b"[]")[0] == 400
     assert engine.ask("POST", "/images/create?fromImage=BOX&tag=1")[0] == 400
     assert engine.ask("POST", "/images/create?fromImage=127.0.0.1:1/box&tag=1&platform=plan9/x")[0] == 400

@@ -19,6 +19,6 @@ from __future__ import annotations
 
 from bireme.images.registry.auth import Credentials, read_auth_header, read_credentials
 from bireme.images.registry.faults import RegistryError, Unauthorized
-from bireme.images.registry.places import Registries
+from bireme.images.registry.places import INDEX, Registries
 
-__all__ = ["Credentials", "Registries", "RegistryError", "Unauthorized", "read_auth_header", "read_credentials"]
+__all__ = ["INDEX", "Credentials", "Registries", "RegistryError", "Unauthorized", "read_auth_header", "read_credentials"]

@@ -15,6 +15,8 @@ from bireme.images.references import DEFAULT_DOMAIN
 from bireme_actors import InvalidConfig
 
 CERTIFICATES = "/etc/docker/certs.d"
+INDEX = "https://index.docker.io/v1/"
+"""What Docker's clients call its own registry."""
 _HUB = "registry-1.docker.io"
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 
@@ -33,6 +35,19 @@ class Registries:
         for text in self.insecure:
             if "://" in text or not text.strip() or text != text.strip():
                 raise InvalidConfig(f"invalid insecure registry {text!r}: give HOST, HOST:PORT or a network")
+
+
+    def document(self) -> dict[str, object]:
+        """``RegistryConfig`` of the Engine API's ``SystemInfo``."""
+        networks = [text for text in self.insecure if "/" in text]
+        hosts = [text for text in self.insecure if "/" not in text]
+        hub = {"Name": DEFAULT_DOMAIN, "Mirrors": [], "Secure": True, "Official": True}
+        others = {name: {"Name": name, "Mirrors": [], "Secure": False, "Official": False} for name in hosts}
+        return {
+            "IndexConfigs": {DEFAULT_DOMAIN: hub, **others},
+            "InsecureRegistryCIDRs": [*reversed(_LOOPBACK), *networks],
+            "Mirrors": [],
+        }
 
 
 @dataclass(frozen=True, slots=True)

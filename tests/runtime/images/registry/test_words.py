@@ -74,6 +74,15 @@ def test_what_cannot_be_configured(text: str) -> None:
         Registries((text,))
 
 
+def test_what_is_configured_is_told_as_by_docker() -> None:
+    told = Registries(("reg.lan:5000", "10.0.0.0/8")).document()
+    assert told["InsecureRegistryCIDRs"] == ["::1/128", "127.0.0.0/8", "10.0.0.0/8"]
+    assert told["IndexConfigs"] == {
+        "docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True},
+        "reg.lan:5000": {"Name": "reg.lan:5000", "Mirrors": [], "Secure": False, "Official": False},
+    }
+
+
 @pytest.mark.parametrize(
     ("server", "domain"),
     [
