@@ -384,16 +384,23 @@ class Container:
 
     @asynccontextmanager
     async def _frozen(self, wanted: bool) -> AsyncIterator[None]:
-        if not wanted or self.status is not Status.RUNNING:
+        if not (wanted and self.status is Status.RUNNING and await self._freeze()):
             yield
             return
-        await self.pause()
         try:
             yield
         finally:
             deadline = trio.current_time() + THAW_SECONDS
             with trio.CancelScope(shield=True, deadline=deadline), suppress(Conflict, NotFound):
                 await self.unpause()
+
+    async def _freeze(self) -> bool:
+        """False if it has just ended, or somebody else has frozen it."""
+        try:
+            await self.pause()
+        except Conflict:
+            return False
+        return True
 
     # Its files.
 
