@@ -21,4 +21,12 @@ from bireme.images.registry.auth import Credentials, read_auth_header, read_cred
 from bireme.images.registry.faults import RegistryError, Unauthorized
 from bireme.images.registry.places import INDEX, Registries
 
-__all__ = ["INDEX", "Credentials", "Registries", "RegistryError", "Unauthorized", "read_auth_header", "read_credentials"]
+__all__ = [
+    "INDEX",
+    "Credentials",
+    "Registries",
+    "RegistryError",
+    "Unauthorized",
+    "read_auth_header",
+    "read_credentials",
+]

@@ -16,6 +16,7 @@ from bireme.images.registry.partials import Partial, Partials
 from bireme.images.registry.patience import TRANSIENT, retry_after
 from bireme.images.registry.progress import LayerLine
 from bireme.images.registry.session import MOST_REFUSAL, Session, body_of, read_bounded
+from bireme_actors import StorageError
 
 _FLUSH = 1 << 20
 _FLUSH_SECONDS = 5.0
@@ -46,15 +47,18 @@ async def fetch_small(session: Session, descriptor: Descriptor) -> bytes:
 async def download(session: Session, partials: Partials, descriptor: Descriptor, line: LayerLine) -> Partial:
     """A blob, whole and verified, in an open file that is the caller's to close. What is there is not fetched again.
 
-    Raises RegistryError, StorageError. Failed or cancelled: what has come stays for the next time.
+    Raises RegistryError, StorageError. Failed or cancelled: what has come stays for the next time, unless it is good
+    for nothing or the disk is full.
     """
     async with partials.claim(descriptor.digest):
         partial = await trio.to_thread.run_sync(partials.open, descriptor.digest)
         try:
             await trio.to_thread.run_sync(partial.rewind, descriptor.size)
             await _complete(session, partial, descriptor, line)
-        except BaseException:
+        except BaseException as error:
             partial.close()
+            if not partial.length or isinstance(error, StorageError):
+                partials.remove(descriptor.digest)
             raise
     return partial
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import namedtuple
@@ -365,6 +366,22 @@ async def test_a_layer_with_another_digest(registry: FakeRegistry, store: ImageS
     registry.blobs[sha256(pack(TWO))] = bytes(bad)
     text = await refusal(registry, store, images_directory)
     assert text == f"filesystem layer verification failed for digest {sha256(pack(TWO))}"
+    assert [path for path in partials_of(images_directory) if sha256(pack(TWO))[7:] in path.name] == []
+
+
+async def test_a_disk_that_is_full_gets_back_what_was_fetched(
+    registry: FakeRegistry, store: ImageStore, images_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.image("box", "1", [big()])
+
+    def full(fd: int, data: bytes) -> None:
+        os.write(fd, data[:100])
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("bireme.images.registry.partials.write_all", full)
+    with pytest.raises(StorageError, match="a layer cannot be stored: No space left on device"):
+        await store.remote.pull(f"{registry.host}/box:1")
+    assert leftovers(images_directory) == []
 
 
 @pytest.mark.parametrize(
