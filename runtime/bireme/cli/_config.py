@@ -42,6 +42,11 @@ def _check_stream(text: str) -> None:
         raise ValueError("valid streams are STDIN, STDOUT and STDERR")
 
 
+def _check_log_option(text: str) -> None:
+    if "=" not in text:
+        raise ValueError("write it as NAME=VALUE")
+
+
 def _check_security(text: str) -> None:
     name = text.partition("=")[0].partition(":")[0]
     if name not in ("no-new-privileges", "seccomp", "apparmor", "label", "systempaths", "writable-cgroups"):
@@ -74,6 +79,8 @@ CREATE_FLAGS = (
     Flag("interactive", "i", summary="Keep STDIN open even if not attached"),
     Flag("label", "l", LIST, "Set meta data on a container", check=check_label),
     Flag("label-file", "", LIST, "Read in a line delimited file of labels"),
+    Flag("log-driver", "", STRING, "Logging driver for the container: json-file or local"),
+    Flag("log-opt", "", LIST, "Log driver options: max-size=10m, max-file=3", check=_check_log_option),
     Flag("memory", "m", "bytes", "Memory limit", check=parse_bytes),
     Flag("memory-reservation", "", "bytes", "Memory soft limit", check=parse_bytes),
     Flag("memory-swap", "", "bytes", "Swap limit equal to memory plus swap: -1 for unlimited swap", check=parse_swap),
@@ -227,6 +234,7 @@ def _host(options: Values) -> dict[str, Any]:
         "CapDrop": options.many("cap-drop"),
         "GroupAdd": options.many("group-add"),
         "Init": options.on("init"),
+        "LogConfig": _log_config(options),
         "Memory": parse_bytes(options.text("memory") or "0"),
         "MemoryReservation": parse_bytes(options.text("memory-reservation") or "0"),
         "MemorySwap": parse_swap(options.text("memory-swap") or "0"),
@@ -245,10 +253,16 @@ def _host(options: Values) -> dict[str, Any]:
         "Ulimits": [parse_ulimit(text) for text in options.many("ulimit")],
         "VolumesFrom": options.many("volumes-from"),
     }
-    host = {key: value for key, value in host.items() if value not in (None, 0, False, [])}
+    host = {key: value for key, value in host.items() if value not in (None, 0, False, [], {})}
     host["NetworkMode"] = options.text("network") or "default"
     host["RestartPolicy"] = parse_restart(options.text("restart"))
     return host
+
+
+def _log_config(options: Values) -> dict[str, Any]:
+    given = dict(text.split("=", 1) for text in options.many("log-opt"))
+    config = {"Type": options.text("log-driver"), "Config": given}
+    return {key: value for key, value in config.items() if value}
 
 
 def _security(texts: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ from bireme.engine._background import open_background
 from bireme.engine._content import ArchiveContent
 from bireme.engine._events import EventBus
 from bireme.engine._execs import Execs
+from bireme.engine._log_options import read_rotation
 from bireme.engine._parts import Parts
 from bireme.engine._probing import HealthChecks
 from bireme.engine._runtime import Runtime
@@ -31,6 +32,7 @@ from bireme.storage import (
     ContainerDirectories,
     JsonLogs,
     OverlayRootfs,
+    Rotation,
     VolumeDirectories,
     open_disk,
     open_root,
@@ -38,6 +40,7 @@ from bireme.storage import (
 )
 from bireme_actors import (
     BiremeError,
+    ContainerId,
     ContainerRecord,
     InvalidConfig,
     OnExit,
@@ -118,11 +121,20 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
                 parts = Parts(
                     settings, layout, images, launcher, volumes, logs, events, archives, supervisor, execs, health
                 )
+                logs.rotation = lambda container: _rotation(supervisor, container)
                 events.listen(execs.hear)
                 events.listen(health.hear)
                 await _adopt(supervisor, drivers, found.records, serving=detached)
                 health.resume()
                 yield Runtime(parts, ephemeral=on_exit is OnExit.REMOVE)
+
+
+def _rotation(supervisor: Supervisor, container: ContainerId) -> Rotation | None:
+    """How large a container's log may become. Of one that is gone it does not matter any more."""
+    try:
+        return read_rotation(supervisor.get(container).config.extra)
+    except BiremeError:
+        return None
 
 
 def _make_run_directory(path: str) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol, TypedDict
 
 from bireme.engine._bounds import check_limits
 from bireme.engine._health import with_check
+from bireme.engine._log_options import checked
 from bireme.engine._signals import parse_signal
 from bireme.images import Image
 from bireme_actors import (
@@ -137,7 +138,7 @@ def _plain(config: ContainerConfig, options: CreateOptions, image: Image) -> Con
         stop_timeout=stop_timeout,
         security=options.get("security", Security()),
         limits=check_limits(options.get("limits", Limits())),
-        extra=with_check(_extra(options), image.config.extra),
+        extra=checked(with_check(_extra(options), image.config.extra)),
     )
 
 

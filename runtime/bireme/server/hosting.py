@@ -12,6 +12,7 @@ from bireme.server.models import CreateBody, HostConfig, Model, Resources
 from bireme_actors import InvalidConfig, Unsupported
 
 _LOG_DRIVERS = ("", "json-file", "local")
+_LOG_WARNED = frozenset({"compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "mode", "tag"})
 
 REFUSED: Mapping[str, str] = {
     "tmpfs": "tmpfs mounts are not supported: take a volume (-v PATH), or /dev/shm",
@@ -56,7 +57,9 @@ _WARNED: Mapping[str, str] = {
 
 def warnings(body: CreateBody) -> list[str]:
     """What the user should know about a container that was created all the same."""
-    return list(dict.fromkeys(text for field, text in _WARNED.items() if _given(body.host_config, field)))
+    found = [text for field, text in _WARNED.items() if _given(body.host_config, field)]
+    found += [f"The log option {name} is ignored" for name in body.host_config.log_config.config if name in _LOG_WARNED]
+    return list(dict.fromkeys(found))
 
 
 def resource_warnings(resources: Resources) -> list[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from bireme.storage._log_lines import LogEntry
+from bireme.storage._log_rotation import Rotation
 from bireme.storage.containers import ContainerDirectories
 from bireme.storage.durable import Disk, open_disk
 from bireme.storage.logs import ContainerLog, JsonLogs, Position
@@ -25,6 +26,7 @@ __all__ = [
     "OverlayRootfs",
     "Position",
     "Recovered",
+    "Rotation",
     "VolumeDirectories",
     "empty_trash",
     "open_disk",

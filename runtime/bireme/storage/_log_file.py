@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from bireme import _files
+from bireme.storage._log_lines import Read
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LogFile:
     """Only whole lines get in. Its descriptor goes with the object, if it is not closed before."""
+
+    start = 0
+    """The offset of the oldest byte that there is."""
 
     def __init__(self, path: str) -> None:
         """Goes on after what the file holds already; it is made when there is something to write."""
@@ -39,6 +44,11 @@ class LogFile:
             self._fd = os.open(self._path, create | _FLAGS, 0o600)
             self._release = weakref.finalize(self, os.close, self._fd)
         return self._fd
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Read]:
+        """A way to read between offsets; the descriptor stays open. Raises OSError."""
+        yield partial(os.pread, self.open())
 
     def keep(self) -> None:
         """Stay readable although the file's name goes."""

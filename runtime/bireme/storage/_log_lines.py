@@ -6,9 +6,8 @@ was killed while it wrote) is passed over.
 
 from __future__ import annotations
 
-import os
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -67,25 +66,29 @@ def _decode_one(line: bytes) -> LogEntry | None:
         return None
 
 
-def read_lines(fd: int, offset: int, end: int, size: int) -> tuple[list[LogEntry], int]:
+Read = Callable[[int, int], bytes]
+"""Reads at most so many bytes from an offset on: ``partial(os.pread, fd)``."""
+
+
+def read_lines(read: Read, offset: int, end: int, size: int) -> tuple[list[LogEntry], int]:
     """The entries of the whole lines in about ``size`` bytes from ``offset``, and the offset behind them."""
-    block = os.pread(fd, min(size, end - offset), offset)
+    block = read(min(size, end - offset), offset)
     while (cut := block.rfind(b"\n") + 1) == 0:
-        more = os.pread(fd, min(size, end - offset - len(block)), offset + len(block))
+        more = read(min(size, end - offset - len(block)), offset + len(block))
         if not more:
             return decode(block), end
         block += more
     return decode(block[:cut]), offset + cut
 
 
-def find_tail(fd: int, start: int, end: int, lines: int) -> tuple[int, int]:
+def find_tail(read: Read, start: int, end: int, lines: int) -> tuple[int, int]:
     """Where the last ``lines`` lines of output between two offsets begin: an entry's offset, and how many bytes of it
     are not wanted.
 
     Output is cut into entries anywhere, so lines are counted by their ends; each stream's last may lack it.
     """
     begun: set[str] = set()
-    for offset, line in _backwards(fd, start, end):
+    for offset, line in _backwards(read, start, end):
         entry = _decode_one(line)
         if entry is None:
             continue
@@ -100,13 +103,21 @@ def find_tail(fd: int, start: int, end: int, lines: int) -> tuple[int, int]:
     return start, 0
 
 
-def _backwards(fd: int, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+def _whole(read: Read, size: int, offset: int) -> bytes:
+    """Exactly so many bytes, where they are in several files; fewer if some are gone."""
+    data = read(size, offset)
+    while len(data) < size and (more := read(size - len(data), offset + len(data))):
+        data += more
+    return data
+
+
+def _backwards(read: Read, start: int, end: int) -> Iterator[tuple[int, bytes]]:
     """Lines, the last first, with their offsets."""
     head = b""
     while end > start:
         size = min(max(_BLOCK, len(head)), end - start)
         end -= size
-        first, *others = (os.pread(fd, size, end) + head).split(b"\n")
+        first, *others = (_whole(read, size, end) + head).split(b"\n")
         offset = end + len(first) + 1 + sum(map(len, others)) + len(others)
         for line in reversed(others):
             offset -= len(line) + 1

@@ -25,7 +25,8 @@ import trio
 
 from bireme.storage._errors import storage_error
 from bireme.storage._log_file import LogFile
-from bireme.storage._log_lines import Line, LogEntry, find_tail, read_lines
+from bireme.storage._log_lines import Line, LogEntry, Read, find_tail, read_lines
+from bireme.storage._log_rotation import RotatedFile, Rotation
 from bireme.storage._recent import BEFORE, Recent
 from bireme.storage.paths import Layout
 from bireme_actors import ContainerId
@@ -57,11 +58,13 @@ class Position:
 class ContainerLog:
     """One container's output: ``bireme_actors.OutputLog`` with readers."""
 
-    def __init__(self, path: str, name: str, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, path: str, name: str, clock: Callable[[], int] = time.time_ns, rotation: Rotation | None = None
+    ) -> None:
         """Goes on after what the file holds already; it is made when there is something to write."""
         self._name = name
         self._clock = clock
-        self._file = LogFile(path)
+        self._file = LogFile(path) if rotation is None else RotatedFile(path, rotation)
         self._recent = Recent(self._file.size)
         self._ends = 0
         self._marks: deque[Position] = deque(maxlen=_MARKS)
@@ -160,7 +163,7 @@ class ContainerLog:
 
     async def _tail(self, place: Position, now: Position, lines: int) -> tuple[Position, int]:
         """The place where the last lines begin, and how much of the entry there is not wanted."""
-        begin = max(place.offset, 0)
+        begin = max(place.offset, self._file.start)
         if lines <= 0 or now.offset <= begin:
             return Position(now.number, now.offset, place.ends), 0
         try:
@@ -213,7 +216,7 @@ class ContainerLog:
     async def _stored(self, offset: int, end: int) -> AsyncGenerator[list[LogEntry]]:
         """What the file has between two offsets."""
         try:
-            while offset < end:
+            while (offset := max(offset, self._file.start)) < end:
                 entries, offset = await self._in_thread(read_lines, offset, end, _BLOCK)
                 yield entries
         except OSError as error:
@@ -223,9 +226,10 @@ class ContainerLog:
         failure = storage_error(f"read the output of container {self._name}", error)
         _log.warning("%s; that part of it is left out", failure)
 
-    async def _in_thread(self, work: Callable[[int, *Ts], T], *args: *Ts) -> T:
+    async def _in_thread(self, work: Callable[[Read, *Ts], T], *args: *Ts) -> T:
         """Do something with the file, which stays open for as long as there are readers."""
-        return await trio.to_thread.run_sync(work, self._file.open(), *args)
+        with self._file.reading() as read:
+            return await trio.to_thread.run_sync(work, read, *args)
 
 
 class JsonLogs:
@@ -235,12 +239,15 @@ class JsonLogs:
         self._layout = layout
         self._clock = clock
         self._open: dict[ContainerId, ContainerLog] = {}
+        self.rotation: Callable[[ContainerId], Rotation | None] = lambda container: None
+        """How large the log of a container may become."""
 
     def open_log(self, container: ContainerId) -> ContainerLog:
         """The container's log, to go on with after what it holds already."""
         log = self._open.get(container)
         if log is None:
-            log = self._open[container] = ContainerLog(self._layout.log(container), container, self._clock)
+            path, rotation = self._layout.log(container), self.rotation(container)
+            log = self._open[container] = ContainerLog(path, container, self._clock, rotation)
         return log
 
     def close_log(self, container: ContainerId) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tracemalloc
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -344,7 +345,7 @@ def test_any_tail_is_the_last_lines(tmp_path_factory: Any, pieces: list[bytes], 
     fd = os.open(path, os.O_RDONLY)
     before, _log_lines._BLOCK = _log_lines._BLOCK, block
     try:
-        offset, cut = _log_lines.find_tail(fd, 0, path.stat().st_size, lines)
+        offset, cut = _log_lines.find_tail(partial(os.pread, fd), 0, path.stat().st_size, lines)
     finally:
         _log_lines._BLOCK = before
         os.close(fd)
