@@ -12,7 +12,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bireme import aio, blocking
-    from bireme.engine import Completed, Container, LogEntry, Runtime, open_runtime
+    from bireme.engine import Completed, Container, Credentials, LogEntry, RegistryError, Runtime, open_runtime
     from bireme_actors import (
         ActorStopped,
         BiremeError,
@@ -52,6 +52,7 @@ __all__ = [
     "Conflict",
     "Container",
     "ContainerFailed",
+    "Credentials",
     "DependencyFailed",
     "DriverError",
     "Event",
@@ -64,6 +65,7 @@ __all__ = [
     "NotFound",
     "NotModified",
     "OnExit",
+    "RegistryError",
     "RestartPolicy",
     "Runtime",
     "Security",
@@ -81,7 +83,9 @@ __all__ = [
 _HOMES = {
     "Completed": "bireme.engine",
     "Container": "bireme.engine",
+    "Credentials": "bireme.engine",
     "LogEntry": "bireme.engine",
+    "RegistryError": "bireme.engine",
     "Runtime": "bireme.engine",
     "open_runtime": "bireme.engine",
 }

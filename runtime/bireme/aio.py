@@ -164,6 +164,12 @@ class Images(_Face):
     async def load(self, path: str | os.PathLike[str]) -> tuple[tuple[str, Image], ...]:
         return await self._call(_portal.load_file, self._images, path)
 
+    async def pull(self, ref: str, **options: Any) -> Image:
+        return await self._call(self._images.pull, ref, **options)
+
+    async def push(self, ref: str, **options: Any) -> Sequence[str]:
+        return await self._call(self._images.push, ref, **options)
+
     async def tag(self, ref: str, target: str) -> None:
         await self._call(self._images.tag, ref, target)
 

@@ -136,6 +136,12 @@ class Images(_Face):
     def load(self, path: str | os.PathLike[str]) -> tuple[tuple[str, Image], ...]:
         return self._call(_portal.load_file, self._images, path)
 
+    def pull(self, ref: str, **options: Any) -> Image:
+        return self._call(self._images.pull, ref, **options)
+
+    def push(self, ref: str, **options: Any) -> Sequence[str]:
+        return self._call(self._images.push, ref, **options)
+
     def tag(self, ref: str, target: str) -> None:
         self._call(self._images.tag, ref, target)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import bireme as bireme_package
 from tests.runtime.images.archives import docker_archive, file, tar
 from tests.system._cli import PATIENCE, Cli, Done
 from tests.system._registry import PASSWORD, PROGRAM, USER, Line, running_registry
@@ -252,6 +254,26 @@ def test_what_cannot_be_pulled(bireme: Cli, open_registry: str, name: str, reaso
     assert f"Error response from daemon: {reason.format(host=open_registry)}" in done.err
     ran = bireme("run", name.format(host=open_registry))
     assert (ran.status, reason.format(host=open_registry) in ran.err) == (125, True)
+
+
+def test_programs_pull_and_push(guarded_registry: str, tmp_path: Path) -> None:
+    """By the library, for synchronous programs and under asyncio."""
+    credentials, name = bireme_package.Credentials(username=USER, password=PASSWORD), f"{guarded_registry}/program:1"
+    with bireme_package.blocking.open_runtime(root=tmp_path / "one") as runtime:
+        runtime.run("busybox", ["true"])
+        runtime.images.tag("busybox", name)
+        with pytest.raises(bireme_package.RegistryError, match="no basic auth credentials"):
+            runtime.images.push(name)
+        (digest,) = runtime.images.push(name, credentials=credentials)
+
+    async def under_asyncio() -> None:
+        async with bireme_package.aio.open_runtime(root=tmp_path / "two") as runtime:
+            image = await runtime.images.pull(name, credentials=credentials)
+            assert image.digests == (f"{guarded_registry}/program@{digest}",)
+            done = await runtime.run(name, ["echo", "hi"])
+            assert (done.exit_status, done.stdout) == (0, b"hi\n")
+
+    asyncio.run(under_asyncio())
 
 
 @pytest.mark.skipif(DOCKER is None, reason="needs the docker command (Debian: docker-cli or docker.io)")

@@ -57,7 +57,7 @@ class Runtime:
 
     @property
     def images(self) -> ImageStore:
-        """What containers can be made of: ``get list import_ load save tag remove``."""
+        """What containers can be made of: ``get list import_ load save pull push tag remove``."""
         return self._parts.images
 
     # Making and running.

@@ -22,8 +22,8 @@ from bireme.images.imports import import_image, new_name
 from bireme.images.load import Loaded, load_images
 from bireme.images.model import Image, Progress, silent
 from bireme.images.references import parse
-from bireme.images.registry import Registries
-from bireme.images.remote import Remote
+from bireme.images.registry import Credentials, Registries
+from bireme.images.remote import NOBODY, Remote
 from bireme.images.save import check_savable, save_images
 from bireme_actors import ByteSource, Clock, ImageNotFound
 
@@ -55,7 +55,7 @@ class ImageStore:
         self._repository = Repository(places, clock)
         self._making = trio.Lock()
         self.remote = Remote(self._repository, registries)
-        """The doors to registries: ``pull``, ``push`` and more."""
+        """The doors to registries: what ``pull`` and ``push`` go through, and more."""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -136,6 +136,18 @@ class ImageStore:
         if the disk refuses. Cancelled or failed: nothing is left, of several images neither.
         """
         return await load_images(self._repository, source, progress=progress, total=total)
+
+    async def pull(
+        self, ref: str, *, platform: str = "", credentials: Credentials = NOBODY, progress: Progress = silent
+    ) -> Image:
+        """An image from the registry that its name says; see ``Remote.pull``."""
+        return await self.remote.pull(ref, platform=platform, credentials=credentials, progress=progress)
+
+    async def push(
+        self, ref: str, *, all_tags: bool = False, credentials: Credentials = NOBODY, progress: Progress = silent
+    ) -> Sequence[str]:
+        """An image to the registry that its name says: the digests of the manifests; see ``Remote.push``."""
+        return await self.remote.push(ref, all_tags=all_tags, credentials=credentials, progress=progress)
 
     def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
         """An archive of images under these names, for ``load`` here or in Docker; a bare name stands for all its tags.
