@@ -68,7 +68,7 @@ def fuzz(world: World, seconds: float, first: int = 0) -> Played:
     played, until = Played(), time.monotonic() + seconds
     world.renew()
     world.clean()
-    before = world.counts()
+    before = world.quiet()
     while time.monotonic() < until:
         play_round(world, first + played.rounds, played, until=until)
     world.clean()

@@ -125,9 +125,18 @@ class World:
         """Tasks, descriptors, children."""
         return self.tasks(), self.descriptors(), len(self.children())
 
+    def quiet(self) -> tuple[int, int, int]:
+        """The counts, once they have been the same for a while."""
+        last = self.counts()
+        for _ in range(5):
+            last = self.settled(last)
+        return last
+
     def settled(self, most: tuple[int, int, int]) -> tuple[int, int, int]:
         """The counts, once they are no more than ``most``, or have not become so for long."""
         end = time.monotonic() + _SETTLED_SECONDS
-        while any(now > bound for now, bound in zip(self.counts(), most, strict=True)) and time.monotonic() < end:
+        counts = self.counts()
+        while any(now > bound for now, bound in zip(counts, most, strict=True)) and time.monotonic() < end:
             self.engine.ask("GET", "/_ping")
-        return self.counts()
+            counts = self.counts()
+        return counts

@@ -58,6 +58,10 @@ class Connections:
         """``connections`` there are, ``idle`` ones of them, ``requests`` under way."""
         return {"connections": self._count, "idle": len(self._idle), "requests": self.requests}
 
+    def allow(self, most: int) -> None:
+        """So many at a time from now on."""
+        self._most = most
+
     async def wait_quiet(self) -> None:
         """Until no request is under way. Cancelling changes nothing."""
         while self.requests:

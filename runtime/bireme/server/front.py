@@ -84,6 +84,7 @@ class Front:
         cannot be had. Cancelled: stops serving; what runs in the engine is left to its owner.
         """
         self._answer = application(Context(runtime, self.shutdown, self._ended))
+        self._connections.allow(most_connections())  # who opened the engine may have raised the limit meanwhile
         with open_listener(socket_path, group=group) as listener:
             async with open_background() as background:
                 background.start_soon(self._accept, listener)
