@@ -8,6 +8,7 @@ import os
 import resource
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -86,6 +87,8 @@ def in_own_mount_namespace(command: Sequence[str]) -> None:
     if os.environ.get(_OWN) != "yes":
         os.environ[_OWN] = "yes"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *command])
+    # An ended run takes its systems along.
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
