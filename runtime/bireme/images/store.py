@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -54,6 +54,8 @@ class ImageStore:
         places = Places(directory, staging or os.path.join(directory, "staging"))
         self._repository = Repository(places, clock)
         self._making = trio.Lock()
+        self.tell: Callable[[str, str, str], None] = lambda action, identifier, name: None
+        """Called with each thing that was done: Docker's word for it, an ID or name, and the image's name."""
         self.remote = Remote(self._repository, registries)
         """The doors to registries: what ``pull`` and ``push`` go through, and more."""
 
@@ -111,7 +113,7 @@ class ImageStore:
         The source stays the caller's to close. Raises InvalidConfig for a bad name, change or archive, StorageError
         if the disk refuses. Cancelled or failed: nothing is left.
         """
-        return await import_image(
+        image = await import_image(
             self._repository,
             source,
             reference=reference,
@@ -120,6 +122,8 @@ class ImageStore:
             progress=progress,
             total=total,
         )
+        self.tell("import", image.id, reference or image.id)
+        return image
 
     async def commit(self, source: ByteSource, commit: Commit) -> Image:
         """An image of another one's layers and one more, from an uncompressed archive of it.
@@ -135,19 +139,26 @@ class ImageStore:
         The source stays the caller's to close. Raises InvalidConfig for what is wrong with the archive, StorageError
         if the disk refuses. Cancelled or failed: nothing is left, of several images neither.
         """
-        return await load_images(self._repository, source, progress=progress, total=total)
+        found = await load_images(self._repository, source, progress=progress, total=total)
+        for name, image in found:
+            self.tell("load", image.id, name)
+        return found
 
     async def pull(
         self, ref: str, *, platform: str = "", credentials: Credentials = NOBODY, progress: Progress = silent
     ) -> Image:
         """An image from the registry that its name says; see ``Remote.pull``."""
-        return await self.remote.pull(ref, platform=platform, credentials=credentials, progress=progress)
+        image = await self.remote.pull(ref, platform=platform, credentials=credentials, progress=progress)
+        self.tell("pull", parse(ref).familiar, parse(ref).familiar)
+        return image
 
     async def push(
         self, ref: str, *, all_tags: bool = False, credentials: Credentials = NOBODY, progress: Progress = silent
     ) -> Sequence[str]:
         """An image to the registry that its name says: the digests of the manifests; see ``Remote.push``."""
-        return await self.remote.push(ref, all_tags=all_tags, credentials=credentials, progress=progress)
+        digests = await self.remote.push(ref, all_tags=all_tags, credentials=credentials, progress=progress)
+        self.tell("push", parse(ref).familiar, parse(ref).familiar)
+        return digests
 
     def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
         """An archive of images under these names, for ``load`` here or in Docker; a bare name stands for all its tags.
@@ -156,6 +167,8 @@ class ImageStore:
         Close it (``aclosing``) when reading ends early; cancelling ends it between two pieces.
         """
         check_savable(self._repository, refs)
+        for ref in refs:
+            self.tell("save", ref, ref)
         return save_images(self._repository, refs)
 
     async def tag(self, ref: str, target: str) -> None:
@@ -163,16 +176,18 @@ class ImageStore:
 
         Raises ImageNotFound, InvalidConfig. Cancelled: it has the name or it has not.
         """
-        key = new_name(target)
+        key, tagged = new_name(target), [""]
         now = self._repository.clock()
 
         def decide(index: Index) -> Collection[str]:
             image_id = self.get(ref).id
             index.names[key] = image_id
             index.images[image_id] = Listed(tagged=now)
+            tagged.append(image_id)
             return ()
 
         await self._repository.change(decide)
+        self.tell("tag", tagged[-1], parse(target).familiar)
 
     async def remove(
         self,
@@ -200,7 +215,12 @@ class ImageStore:
             return _carry_out(removal, index, image.id, used_by, records)
 
         layers = await self._repository.change(decide)
+        self._tell_removal(records)
         return (*records, *_deleted_layers(before, layers))
+
+    def _tell_removal(self, records: _Records) -> None:
+        for what, name in records:
+            self.tell("untag" if what == "Untagged" else "delete", name, name)
 
     async def prune(self, *, dangling_only: bool, used: Collection[str]) -> tuple[_Records, int]:
         """Remove every image that no container uses, or of these only those without a name; and the bytes freed.
@@ -221,6 +241,7 @@ class ImageStore:
             return [*gone, *_unused(index, used)]
 
         layers = await self._repository.change(decide)
+        self._tell_removal(records)
         freed = sum(layer.size for layer in layers) + await self.remote.forget_partials()
         return [*records, *_deleted_layers(before, layers)], freed
 

@@ -71,11 +71,14 @@ def read_credentials(fields: Mapping[str, object]) -> Credentials:
     username, password = texts.get("username", ""), texts.get("password", "")
     if not username and texts.get("auth"):
         username, password = split_auth(texts["auth"])
+    token = texts.get("registrytoken", "")
+    if not token.isascii() or (token and not token.isprintable()):
+        raise InvalidConfig("invalid auth configuration: its registry token cannot be one")
     return Credentials(
         username=username,
         password=password,
         identity_token=texts.get("identitytoken", ""),
-        registry_token=texts.get("registrytoken", ""),
+        registry_token=token,
     )
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 import trio
 
+from bireme.images.registry.addresses import origin
 from bireme.images.registry.auth import Challenge, Credentials, choose_challenge
 from bireme.images.registry.faults import NoCredentials, RegistryError, refusal
 
@@ -85,7 +86,7 @@ class Authority:
 
     async def _new_token(self, challenge: Challenge, scopes: tuple[str, ...], offline: bool) -> str:
         request = token_request(challenge, self._credentials, scopes, offline=offline)
-        if self._credentials and not self._insecure and urlsplit(request.url).scheme != "https":
+        if self._credentials and not self._insecure and not request.url.startswith("https:"):
             raise RegistryError(f"the registry wants credentials sent to {request.url[:200]} without https: refused")
         status, body = await self._fetch(request)
         if status != HTTPStatus.OK:
@@ -106,8 +107,7 @@ def token_request(
 ) -> TokenRequest:
     """What to ask whom for a token. Raises RegistryError if the challenge names no service to ask. Pure."""
     realm = challenge.parameters.get("realm", "")
-    parts = urlsplit(realm)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if not realm.isascii() or origin(realm)[0] not in ("http", "https") or not origin(realm)[1]:
         raise RegistryError(f"the registry names no token service that can be asked: {realm[:200]!r}")
     service = challenge.parameters.get("service", "")
     fields = [("service", service)] if service else []
@@ -122,4 +122,4 @@ def token_request(
         fields += [("offline_token", "true"), ("client_id", CLIENT)]
     if credentials.username:
         fields.append(("account", credentials.username))
-    return TokenRequest(f"{realm}{'&' if parts.query else '?'}{urlencode(fields)}", credentials.basic)
+    return TokenRequest(f"{realm}{'&' if '?' in realm else '?'}{urlencode(fields)}", credentials.basic)

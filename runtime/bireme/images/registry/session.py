@@ -8,17 +8,18 @@ uploads (one attempt; ``upload`` begins anew).
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from urllib.parse import urljoin, urlsplit
 
 import httpx
 import trio
 
 from bireme.images.references import Reference
+from bireme.images.registry.addresses import next_address, nowhere, origin
 from bireme.images.registry.auth import Challenge, Credentials, parse_challenges
 from bireme.images.registry.authority import Authority, TokenRequest
 from bireme.images.registry.faults import RegistryError, refusal
@@ -30,6 +31,8 @@ MOST_REFUSAL = 1 << 16
 """Bytes of an error's body that are read."""
 _MOST_REDIRECTS = 6
 _CLOSE_SECONDS = 2.0
+_HEAD_SECONDS = 90.0
+"""For the head of an answer to what is small."""
 _WHOLE_SECONDS = 120.0
 """For an answer that is read whole."""
 _PING_STATUSES = TRANSIENT | {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}
@@ -129,7 +132,7 @@ class Session:
         url: str,
         headers: Mapping[str, str],
         *,
-        content: bytes | AsyncIterator[bytes] | None = None,
+        content: bytes | httpx.AsyncByteStream | None = None,
         scopes: tuple[str, ...] = (),
     ) -> AsyncIterator[httpx.Response]:
         """An answer whose body is yet to be read; redirects have been followed. Raises RegistryError.
@@ -150,7 +153,7 @@ class Session:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        content: bytes | AsyncIterator[bytes] | None,
+        content: bytes | httpx.AsyncByteStream | None,
         scopes: tuple[str, ...],
     ) -> httpx.Response:
         shown = await self._authorization(url, scopes)
@@ -171,13 +174,21 @@ class Session:
         return await self.authority.header(tuple(scope for scope in scopes if scope), refused=refused)
 
     def _is_own(self, url: str) -> bool:
-        return _origin(url) == _origin(self.base)
+        return origin(url) == origin(self.base)
 
     async def _send(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes | AsyncIterator[bytes] | None
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | httpx.AsyncByteStream | None
     ) -> httpx.Response:
-        request = self._client.build_request(method, url, headers=dict(headers), content=content)
-        return await self._client.send(request, stream=True)
+        """Until the head of an answer has come."""
+        patience, small = math.inf, None
+        if not isinstance(content, httpx.AsyncByteStream):
+            patience, small = _HEAD_SECONDS, content
+        request = self._client.build_request(method, url, headers=dict(headers), content=small)
+        if isinstance(content, httpx.AsyncByteStream):
+            request.stream = content
+        with trio.move_on_after(patience):
+            return await self._client.send(request, stream=True)
+        raise httpx.ReadTimeout("no head of an answer", request=request)
 
     async def _redirected(
         self, method: str, url: str, headers: Mapping[str, str], response: httpx.Response
@@ -186,20 +197,14 @@ class Session:
             if response.status_code not in _REDIRECTS or method not in ("GET", "HEAD"):
                 return response
             await response.aclose()
-            url = self._next_place(url, response.headers.get("location", ""))
+            location = response.headers.get("location", "")
+            if not location:
+                raise nowhere(location)
+            url = next_address(url, location)
             shown = await self._authorization(url, (self._scope,))
             response = await self._send(method, url, {**headers, **_authorization(shown)}, None)
         await response.aclose()
         raise RegistryError(f'{method.capitalize()} "{url[:300]}": stopped after {_MOST_REDIRECTS} redirects')
-
-    def _next_place(self, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        scheme = urlsplit(target).scheme
-        if not location or scheme not in ("http", "https"):
-            raise RegistryError(f"the registry redirects to {target[:300]!r}, which is nowhere")
-        if scheme == "http" and url.startswith("https:"):
-            raise RegistryError(f"the registry redirects from https to {target[:300]!r}: refused")
-        return target
 
     async def ask_token_service(self, request: TokenRequest) -> tuple[int, bytes]:
         """No redirect is followed: credentials are on the way. Raises RegistryError."""
@@ -229,11 +234,6 @@ class Session:
 
 def _authorization(value: str) -> dict[str, str]:
     return {"Authorization": value} if value else {}
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 @asynccontextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin
 
 import msgspec
 
 from bireme.images.references import Reference
+from bireme.images.registry.addresses import next_address
 from bireme.images.registry.faults import RegistryError, pull_refusal
 from bireme.images.registry.session import Session
 
@@ -36,7 +36,7 @@ async def list_tags(session: Session, reference: Reference) -> list[str]:
         found = _NEXT.fullmatch(answer.headers.get("link", ""))
         if found is None:
             return tags
-        address = urljoin(session.url(address if "://" not in address else ""), found[1])
+        address = next_address(session.url("tags/list"), found[1])
         if not address.startswith(f"{session.base}/v2/"):
             raise RegistryError(f"the registry continues its list of tags at {address[:300]!r}: refused")
     raise RegistryError(f"{reference.familiar_name} has more than {_MOST_TAGS} tags: pull those you need by name")

@@ -10,11 +10,12 @@ import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote
 
 import httpx
 import trio
 
+from bireme.images.registry.addresses import next_address
 from bireme.images.registry.documents import Descriptor
 from bireme.images.registry.faults import RegistryError, refusal
 from bireme.images.registry.patience import TRANSIENT, retry_after
@@ -33,17 +34,33 @@ class Content:
     data: bytes = b""
     fd: int = -1
 
-    async def pieces(self, count: Count) -> AsyncIterator[bytes]:
-        """In pieces, counted as they are taken."""
-        sent = 0
-        while sent < self.descriptor.size:
-            if self.fd >= 0:
-                piece = await trio.to_thread.run_sync(os.pread, self.fd, _PIECE, sent)
-            else:
-                piece = self.data[sent : sent + _PIECE]
-            sent += len(piece)
-            yield piece
-            count(sent)
+    async def piece(self, offset: int) -> bytes:
+        """The next one from there on; nothing at the end."""
+        if self.fd >= 0:
+            return await trio.to_thread.run_sync(os.pread, self.fd, _PIECE, offset)
+        await trio.lowlevel.checkpoint()
+        return self.data[offset : offset + _PIECE]
+
+
+class _Pieces(httpx.AsyncByteStream):
+    """A content on its way, counted. No generator: an upload may end anywhere, and leaves nothing behind then."""
+
+    def __init__(self, content: Content, count: Count) -> None:
+        self._content = content
+        self._count = count
+        self._sent = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._sent:
+            self._count(self._sent)
+        piece = await self._content.piece(self._sent)
+        self._sent += len(piece)
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
 
 class Uploads:
@@ -65,7 +82,7 @@ class Uploads:
         async with self._session.stream("POST", url, {}, scopes=(f"repository:{source}:pull",)) as response:
             status, place = response.status_code, response.headers.get("location", "")
         if status == HTTPStatus.ACCEPTED and place:
-            await self._give_up(urljoin(url, place))
+            await self._give_up(next_address(url, place))
         return status == HTTPStatus.CREATED
 
     async def _give_up(self, place: str) -> None:
@@ -101,8 +118,8 @@ class Uploads:
         size = content.descriptor.size
         place = await self._step("POST", self._session.url("blobs/uploads/"), HTTPStatus.ACCEPTED)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        place = await self._step("PATCH", place, HTTPStatus.ACCEPTED, headers, content.pieces(count))
-        joint = "&" if urlsplit(place).query else "?"
+        place = await self._step("PATCH", place, HTTPStatus.ACCEPTED, headers, _Pieces(content, count))
+        joint = "&" if "?" in place else "?"
         await self._step("PUT", f"{place}{joint}digest={quote(content.descriptor.digest)}", HTTPStatus.CREATED)
 
     async def _step(
@@ -111,7 +128,7 @@ class Uploads:
         url: str,
         expected: HTTPStatus,
         headers: dict[str, str] | None = None,
-        content: AsyncIterator[bytes] | None = None,
+        content: httpx.AsyncByteStream | None = None,
     ) -> str:
         """The place to go on at. Raises RegistryError, _Broken."""
         async with self._session.stream(method, url, headers or {"Content-Length": "0"}, content=content) as response:
@@ -123,10 +140,7 @@ class Uploads:
                 if status in TRANSIENT or renewable:
                     raise _Broken(error, retry_after(response.headers.get("retry-after")))
                 raise error
-            place: str = urljoin(url, response.headers.get("location", ""))
-        if urlsplit(place).scheme == "http" and url.startswith("https:"):
-            raise RegistryError(f"the registry wants {place[:300]!r} to be sent to, without https: refused")
-        return place
+            return next_address(url, response.headers.get("location", ""))
 
 
 class _Broken(Exception):

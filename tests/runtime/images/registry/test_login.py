@@ -66,7 +66,10 @@ def test_what_clients_send(text: str, expected: Credentials) -> None:
     assert read_auth_header(text) == expected
 
 
-@pytest.mark.parametrize("text", ["%%", "bnVs", "W10=", "eyJhdXRoIjoiJSUifQ==", "e30=x", "W" * 40_000])
+@pytest.mark.parametrize(
+    "text",
+    ["%%", "bnVs", "W10=", "eyJhdXRoIjoiJSUifQ==", "e30=x", "W" * 40_000, "eyJyZWdpc3RyeXRva2VuIjoiYVxuYiJ9"],
+)
 def test_what_no_client_sends(text: str) -> None:
     with pytest.raises(InvalidConfig, match="invalid"):
         read_auth_header(text)
@@ -92,7 +95,7 @@ def test_token_requests() -> None:
     assert (asked.url, asked.authorization) == ("https://auth/token?x=1", "")
 
 
-@pytest.mark.parametrize("realm", ["", "ftp://x/", "file:///etc/passwd", "https://", "/token"])
+@pytest.mark.parametrize("realm", ["", "ftp://x/", "file:///etc/passwd", "https://", "/token", "http://ä/"])
 def test_a_token_service_that_cannot_be_asked(realm: str) -> None:
     with pytest.raises(RegistryError, match="names no token service"):
         token_request(Challenge("bearer", {"realm": realm}), Credentials(), [])

@@ -582,6 +582,8 @@ async def test_a_redirect_on_the_same_host_keeps_it(registry: FakeRegistry, stor
         ("", "which is nowhere"),
         ("file:///etc/passwd", "which is nowhere"),
         ("gopher://127.0.0.1/", "which is nowhere"),
+        ("http://127.0.0.1:99999999/", "which is nowhere"),
+        ("http://[::1/", "manifests/1"),
     ],
 )
 async def test_redirects_that_lead_nowhere(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bireme.images.references import parse
 from bireme.images.registry import RegistryError, read_auth_header
-from bireme.images.registry.auth import Credentials, parse_challenges
+from bireme.images.registry.addresses import next_address, origin
+from bireme.images.registry.auth import Challenge, Credentials, parse_challenges
 from bireme.images.registry.authority import token_request
 from bireme.images.registry.documents import choose, host, is_digest, parse_platform, read_document, read_manifest
 from bireme.images.registry.faults import pull_refusal, read_refusal
@@ -60,6 +61,15 @@ def test_challenges(values: list[str]) -> None:
 def test_headers_of_clients(text: str) -> None:
     with contextlib.suppress(InvalidConfig):
         read_auth_header(text)
+
+
+@given(st.text(max_size=60) | st.from_regex(r"(https?://)?[\[\]:/@a0.%]*", fullmatch=True))
+def test_addresses(location: str) -> None:
+    with contextlib.suppress(RegistryError):
+        target = next_address("https://127.0.0.1:5000/v2/", location)
+        assert origin(target)[0] == "https"
+    with contextlib.suppress(RegistryError):
+        token_request(Challenge("bearer", {"realm": location}), Credentials(), [])
 
 
 @given(st.integers(100, 999), _JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200))
