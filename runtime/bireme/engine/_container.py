@@ -23,6 +23,7 @@ from bireme.engine._health import Health
 from bireme.engine._inspect import inspect_container
 from bireme.engine._request import Environment, environment, parse_restart, words
 from bireme.engine._signals import parse_signal
+from bireme.engine._telling import tell_of_container
 from bireme.images import Commit, Image
 from bireme.storage import ContainerLog, LogEntry
 from bireme_actors import (
@@ -204,10 +205,12 @@ class Container:
             if self.view.state.running:
                 await self._parts.launcher.limit(self._actor.config.id, changed_limits(merged))
         await self._ask(Reconfigure(partial(_changed, policy=policy, limits=limits)))
+        self._tell("update")
 
     async def resize(self, rows: int, columns: int) -> None:
         """Set the terminal's size, in characters. Raises Conflict if it does not run."""
         await self._ask(Resize(rows, columns))
+        self._tell("resize", height=str(rows), width=str(columns))
 
     def watch(self, condition: WaitCondition | str = WaitCondition.NOT_RUNNING) -> Watch:
         """Register now for an exit or the removal; ``await watch.wait()`` answers any number of times."""
@@ -339,7 +342,9 @@ class Container:
 
     async def top(self, arguments: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
         """Titles and rows of the host's ``ps``. Raises Conflict if it does not run."""
-        return await trio.to_thread.run_sync(_processes.top, self._running_pid(), arguments)
+        found = await trio.to_thread.run_sync(_processes.top, self._running_pid(), arguments)
+        self._tell("top")
+        return found
 
     async def stats(self, before: tuple[int, _processes.Usage] | None = None) -> dict[str, object]:
         """Docker's JSON of what it uses at this moment."""
@@ -411,10 +416,12 @@ class Container:
 
     def get_archive(self, path: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """A tar of ``path``, as an ``async with`` block that gives its bytes. Raises NotFound while it is read."""
+        self._tell("archive-path", path=path)
         return self._archive(self._parts.archives.pack(self._actor.config, path))
 
     def export(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """A tar of the whole root file system without its volumes' content, as ``get_archive``."""
+        self._tell("export")
         return self._archive(self._parts.archives.export(self._actor.config))
 
     async def put_archive(
@@ -429,6 +436,7 @@ class Container:
                 no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
                 copy_uid_gid=copy_uid_gid,
             )
+        self._tell("extract-to-dir", path=path)
 
     async def changes(self) -> list[tuple[str, int]]:
         """``(path, kind)`` of every change to its root file system: 0 modified, 1 added, 2 deleted."""
@@ -452,6 +460,9 @@ class Container:
             if self.status in (Status.REMOVING, Status.REMOVED):
                 raise NotFound(f"No such container: {self.id}") from error
             raise
+
+    def _tell(self, action: str, **attributes: str) -> None:
+        tell_of_container(self._parts.events, self._actor.config, action, **attributes)
 
     async def _ask(self, message: Ask[R]) -> R:
         return await self._guard(self._actor.ref.ask(message))

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 
@@ -25,6 +26,7 @@ from bireme.engine._log_options import read_rotation
 from bireme.engine._parts import Parts
 from bireme.engine._probing import HealthChecks
 from bireme.engine._runtime import Runtime
+from bireme.engine._telling import tell_of_image
 from bireme.images import open_images
 from bireme.images.registry import Registries
 from bireme.launcher.client import open_launcher
@@ -121,6 +123,7 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
                 parts = Parts(
                     settings, layout, images, launcher, volumes, logs, events, archives, supervisor, execs, health
                 )
+                images.tell = partial(tell_of_image, events)
                 logs.rotation = lambda container: _rotation(supervisor, container)
                 events.listen(execs.hear)
                 events.listen(health.hear)

@@ -17,6 +17,7 @@ import trio
 
 from bireme.engine._execs import Exec
 from bireme.engine._health import MOST_OUTPUT, Health, HealthCheck, ProbeResult, read_check
+from bireme.engine._telling import tell_of_container
 from bireme_actors import (
     BiremeError,
     ContainerActor,
@@ -115,20 +116,13 @@ class HealthChecks:
         before = self._known[container]
         now = self._known[container] = before.after(result, check, actor.state.started)
         if now.status != before.status:
-            self._events.emit(health_event(actor.config, now.status))
+            tell_of_container(self._events, actor.config, f"health_status: {now.status}")
 
 
 def check_of(config: ContainerConfig) -> HealthCheck | None:
     """The check that a container was created with."""
     kept = config.extra.get("Config")
     return read_check(kept) if isinstance(kept, Mapping) and kept.get("Healthcheck") else None
-
-
-def health_event(config: ContainerConfig, status: str) -> Event:
-    """``health_status: healthy``."""
-    known = {**config.labels, "image": config.image, "name": config.name}
-    action = f"health_status: {status}"
-    return Event(kind="container", action=action, id=config.id, time=time.time_ns(), attributes=known)
 
 
 async def _probe(actor: ContainerActor, check: HealthCheck, events: EventSink, services: trio.Nursery) -> ProbeResult:

@@ -39,7 +39,9 @@ async def create(context: Context, request: Request) -> Answer:
 
     async def work(progress: Callable[[ProgressEvent], None]) -> object:
         bring = remote.pull_all if every else remote.pull
-        return await bring(name, platform=platform, credentials=credentials, progress=progress)
+        brought = await bring(name, platform=platform, credentials=credentials, progress=progress)
+        context.runtime.images.tell("pull", name, name)
+        return brought
 
     return Streamed(_told(work))
 
@@ -62,7 +64,9 @@ async def push(context: Context, request: Request) -> Answer:
 
     async def work(progress: Callable[[ProgressEvent], None]) -> object:
         reference = f"{name}:{tag}" if tag else name
-        return await remote.push(reference, all_tags=every, credentials=credentials, progress=progress)
+        pushed = await remote.push(reference, all_tags=every, credentials=credentials, progress=progress)
+        context.runtime.images.tell("push", reference, reference)
+        return pushed
 
     return Streamed(_told(work))
 
