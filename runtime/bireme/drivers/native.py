@@ -68,8 +68,9 @@ class NativeDriver:
         """
         await self.cleanup(config)
         request = await self._request(config)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._exit_path(config.id))
+        if request["exit_file"]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._exit_path(config.id))
         launched = await self._launcher.start(request)
         return self._admit(config, launched)
 
