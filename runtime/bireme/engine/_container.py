@@ -259,6 +259,7 @@ class Container:
 
         ``logs``: what it has printed before comes first; ``stream`` False: and nothing else.
         """
+        self._tell("attach")
         return Attachment(self._actor, self._log, stdin=stdin, stdout=stdout, stderr=stderr, logs=logs, stream=stream)
 
     # More processes in it.

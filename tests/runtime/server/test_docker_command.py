@@ -171,6 +171,7 @@ def test_events_as_they_happen(docker: Docker) -> None:
             seen.append(watching.stdout.readline().decode().strip())
         assert [line for line in seen if line.endswith(" last")] == [
             "create last",
+            "attach last",
             "start last",
             "die last",
             "destroy last",
