@@ -22,6 +22,7 @@ from bench.peers import PEERS, Peer, Session, Site
 from bench.places import build, make_archive, make_layer, spread, write_filter
 from bench.processes import Failed, MountNamespace
 from bench.report.figures import percentile
+from bench.report.publish import publish
 from bench.scenarios import SCENARIOS
 
 _OWN = "BENCH_MOUNT_NAMESPACE"
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = measure(options.systems, options.only, _plan(options))
     for path in report.write(outcome, options.out):
         print(path)
+    if options.publish:
+        publish(outcome, options.out, host.project())
     return int(any(skip.system == "bireme" and not skip.reason.startswith("would take") for skip in outcome.skips))
 
 
@@ -56,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="times that all systems take turns")
     parser.add_argument("--smallest", type=int, metavar="N", help="only see that all works, with N of each")
     parser.add_argument("--patience", type=float, metavar="SECONDS", help="skip what would take longer than this")
+    parser.add_argument("--publish", action="store_true", help="put the figures into README.md and docs/performance.md")
     parser.add_argument("--install", action="store_true", help="first install peers that are missing (Debian)")
     return parser
 

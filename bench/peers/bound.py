@@ -72,6 +72,7 @@ def _group() -> Iterator[list[str]]:
     finally:
         for _ in range(100):
             with contextlib.suppress(OSError):
-                group.rmdir()
+                for directory, _, _ in os.walk(group, topdown=False):
+                    os.rmdir(directory)
                 break
             time.sleep(0.01)

@@ -24,7 +24,7 @@ from typing import Any
 from bench.peers.session import Session, Site, Times
 from bench.peers.words import Words, iter_shares, names
 from bench.places import SLEEP, spread
-from bench.processes import Failed, command_line, descendants, end
+from bench.processes import Failed, command_line, descendants, end, own_group
 from bench.watching import wait_over_socket
 
 _THREADS = 32
@@ -47,7 +47,7 @@ def opened(site: Site) -> Iterator[Session]:
 
 @contextmanager
 def _daemon(place: Path, socket: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    group = f"/bench-{os.getpid()}"
+    group = f"{own_group().rstrip('/')}/bench-{os.getpid()}"
     spread(place)
     with open(place / "dockerd.log", "wb") as log:
         process = subprocess.Popen(
@@ -109,6 +109,8 @@ def _remove_groups(group: str) -> None:
         for directory, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
+        with contextlib.suppress(OSError):
+            os.removedirs(top.parent)  # made along with it, in hierarchies where we are at the top
 
 
 class _Engine:

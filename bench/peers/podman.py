@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from bench.peers.session import Session, Site, Times
 from bench.peers.words import Words, names
 from bench.places import spread
-from bench.processes import Failed, told, wait_until_gone, with_argument
+from bench.processes import Failed, own_group, told, wait_until_gone, with_argument
 
 _THREADS = 16
 
@@ -36,12 +36,16 @@ def opened(site: Site) -> Iterator[Session]:
 
 
 def _limits() -> list[str]:
-    """The descriptors and processes that podman wants by default may be more than this host lets it have.
+    """Bounds that this host has room for, and the cgroup to be in.
+
+    The descriptors and processes that podman wants by default may be more than this host lets it have.
 
     Podman 4.3 gives its own processes the bound of the descriptors as bound of the processes, too.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return ["--ulimit", f"nofile={most}:{most}", "--ulimit", f"nproc={most}:{most}"]
+    group = own_group()
+    parent = ["--cgroup-parent", group] if group != "/" else []
+    return ["--ulimit", f"nofile={most}:{most}", "--ulimit", f"nproc={most}:{most}", *parent]
 
 
 class _Podman:
