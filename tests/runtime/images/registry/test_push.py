@@ -175,6 +175,25 @@ async def test_a_broken_upload_is_begun_anew(
     assert len(naps) == 4
 
 
+async def test_an_upload_that_breaks_in_the_middle(
+    registry: FakeRegistry, store: ImageStore, naps: list[float]
+) -> None:
+    name = f"{registry.host}/large:1"
+    await store.load(Source(docker_archive([layer("large", os.urandom(16 << 20))], [name])))
+
+    async def hang_up(stream: trio.SocketStream) -> None:
+        await stream.receive_some(1000)
+        await trio.aclose_forcefully(stream)
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, hang_up, 0, host="127.0.0.1"))
+        place = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/upload"
+        registry.fail("POST .*/uploads/", Reply(202, {"Location": place}))
+        await store.remote.push(name)
+        nursery.cancel_scope.cancel()
+    assert naps == [0.5]
+
+
 async def test_a_registry_that_never_takes_it_is_given_up(
     registry: FakeRegistry, store: ImageStore, images_directory: Path, ours: str, naps: list[float]
 ) -> None:
