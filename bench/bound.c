@@ -173,7 +173,7 @@ static void attach(int held, int root, const char *target, int kind) {
 
 static void enter_root(int number) {
     char options[256];
-    snprintf(options, sizeof options, "lowerdir=%s,upperdir=containers/%d/upper,workdir=containers/%d/work,index=off",
+    snprintf(options, sizeof options, "lowerdir=%s,upperdir=containers/%d/upper,workdir=containers/%d/work,index=off,volatile",
              run.layer, number, number);
     must(mount("overlay", run.place, "overlay", MS_SILENT, options), "overlay");
     must(chdir(run.place), "chdir");

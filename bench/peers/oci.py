@@ -152,7 +152,7 @@ class _Calls:
     def _mount(self, bundle: Path) -> None:
         if self._bare:
             return
-        options = f"lowerdir={self._site.layer},upperdir={bundle}/upper,workdir={bundle}/work"
+        options = f"lowerdir={self._site.layer},upperdir={bundle}/upper,workdir={bundle}/work,volatile"
         if _libc.mount(b"overlay", os.fsencode(bundle / "rootfs"), b"overlay", ctypes.c_ulong(0), options.encode()) < 0:
             raise Failed(f"overlay: {os.strerror(ctypes.get_errno())}")
 

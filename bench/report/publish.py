@@ -1,4 +1,4 @@
-"""Puts a run's figures and plots into the documents, README.md and docs/performance.md: between two comments of each."""
+"""Puts a run's figures and plots into README.md and docs/performance.md: between two comments of each."""
 
 from __future__ import annotations
 
