@@ -87,12 +87,13 @@ def read_check(config: Mapping[str, object]) -> HealthCheck | None:
     if not args or not isinstance(given, Mapping):
         return None
     seconds = {name: _number(given.get(name)) / _SECOND for name in _SPANS}
+    interval = seconds["Interval"] or _INTERVAL
     return HealthCheck(
         args,
-        seconds["Interval"] or _INTERVAL,
+        interval,
         seconds["Timeout"] or _TIMEOUT,
         seconds["StartPeriod"],
-        seconds["StartInterval"] or _START_INTERVAL,
+        seconds["StartInterval"] or min(_START_INTERVAL, interval),
         _number(given.get("Retries")) or _RETRIES,
     )
 

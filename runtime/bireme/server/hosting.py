@@ -43,6 +43,12 @@ _WARNED: Mapping[str, str] = {
     "dns_options": "DNS options are ignored: there is no network besides loopback, or the host's own",
     "extra_hosts": "Extra hosts are ignored",
     "blkio_weight": "The block I/O weight is ignored",
+    "blkio_weight_device": "Block I/O limits are ignored",
+    "blkio_device_read_bps": "Block I/O limits are ignored",
+    "blkio_device_write_bps": "Block I/O limits are ignored",
+    "blkio_device_read_iops": "Block I/O limits are ignored",
+    "blkio_device_write_iops": "Block I/O limits are ignored",
+    "memory_swappiness": "The memory swappiness is ignored",
     "cpu_realtime_period": "Real-time scheduling limits are ignored",
     "cpu_realtime_runtime": "Real-time scheduling limits are ignored",
     "kernel_memory": "The kernel memory limit is ignored",
@@ -59,6 +65,8 @@ def warnings(body: CreateBody) -> list[str]:
     """What the user should know about a container that was created all the same."""
     found = [text for field, text in _WARNED.items() if _given(body.host_config, field)]
     found += [f"The log option {name} is ignored" for name in body.host_config.log_config.config if name in _LOG_WARNED]
+    if body.mac_address:
+        found.append("The MAC address is ignored: there is no network besides loopback, or the host's own")
     return list(dict.fromkeys(found))
 
 

@@ -78,6 +78,11 @@ class Resources(Model, frozen=True):
     nano_cpus: Int64 = 0
     cgroup_parent: str = ""
     blkio_weight: Int64 = 0
+    blkio_weight_device: list[Empty] = []
+    blkio_device_read_bps: list[Empty] = []
+    blkio_device_write_bps: list[Empty] = []
+    blkio_device_read_iops: list[Empty] = field(name="BlkioDeviceReadIOps", default_factory=list)
+    blkio_device_write_iops: list[Empty] = field(name="BlkioDeviceWriteIOps", default_factory=list)
     cpu_period: Int64 = 0
     cpu_quota: Int64 = 0
     cpu_realtime_period: Int64 = 0

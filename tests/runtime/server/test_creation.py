@@ -146,6 +146,10 @@ def test_what_is_refused(fields: dict[str, Any], reason: str) -> None:
         ({"Dns": ["1.1.1.1"], "DnsSearch": ["x"]}, "DNS"),
         ({"ExtraHosts": ["a:1.2.3.4"]}, "hosts"),
         ({"OomKillDisable": True}, "OomKillDisable"),
+        ({"BlkioDeviceReadBps": [{"Path": "/dev/null", "Rate": 1}]}, "Block I/O"),
+        ({"BlkioDeviceWriteIOps": [{"Path": "/dev/null", "Rate": 1}]}, "Block I/O"),
+        ({"MemorySwappiness": 5}, "swappiness"),
+        ({"LogConfig": {"Config": {"compress": "true"}}}, "compress"),
         ({"MaskedPaths": []}, "MaskedPaths"),
     ],
 )
