@@ -39,13 +39,13 @@ class _Bound:
         return sorted(found["running"])
 
     def life(self) -> float:
-        """From a container's files being made to their being removed; of a batch, one after the other."""
+        """From the clone to the exit and the removal of the cgroup; of a batch, one after the other."""
         if not self._lives:
-            found = self._measure(_BATCH, 1, "exit", ["/bin/true"], "--whole")
+            found = self._measure(_BATCH, 1, "exit", ["/bin/true"])
             self._lives = [ended - began for began, ended in zip(found["began"], found["ended"], strict=True)]
         return self._lives.pop()
 
-    def _measure(self, count: int, parallel: int, until: str, command: list[str], *options: str) -> Any:
+    def _measure(self, count: int, parallel: int, until: str, command: list[str]) -> Any:
         place = spread(self._site.place / f"b{next(self._numbers)}")
         for part in ("containers", "volumes"):
             spread(place / part)
@@ -53,7 +53,7 @@ class _Bound:
             arguments = [
                 str(self._program), "--place", str(place), "--layer", str(self._site.layer),
                 "--seccomp", str(self._site.seccomp), *group, "--count", str(count), "--parallel", str(parallel),
-                "--until", until, *options, "--", *command,
+                "--until", until, "--", *command,
             ]  # fmt: skip
             return json.loads(told(arguments))
 
