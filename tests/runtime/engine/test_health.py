@@ -201,5 +201,4 @@ async def test_who_takes_a_container_over_goes_on_looking(tmp_path: Path) -> Non
         async with open_runtime(root=root, run_dir=run_dir, on_exit="detach") as second:
             async with second.events(since=1) as events:
                 assert await next_status(events) == "healthy"
-            await second.end_all("stop")
-            await second.get(container.id).remove(volumes=True)
+            await second.get(container.id).remove(force=True, volumes=True)
