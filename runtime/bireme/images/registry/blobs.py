@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial as bound
 from http import HTTPStatus
 
@@ -44,9 +45,12 @@ async def fetch_small(session: Session, descriptor: Descriptor) -> bytes:
     return answer.body
 
 
-async def download(session: Session, partials: Partials, descriptor: Descriptor, line: LayerLine) -> Partial:
+async def download(
+    session: Session, partials: Partials, descriptor: Descriptor, line: LayerLine, is_here: Callable[[], bool]
+) -> Partial | None:
     """A blob, whole and verified, in an open file that is the caller's to close. What is there is not fetched again.
 
+    None if another pull has made a layer of it meanwhile, which ``is_here`` (it may block) tells.
     Raises RegistryError, StorageError. Failed or cancelled: what has come stays for the next time, unless it is good
     for nothing or the disk is full.
     """
@@ -54,6 +58,12 @@ async def download(session: Session, partials: Partials, descriptor: Descriptor,
         partial = await trio.to_thread.run_sync(partials.open, descriptor.digest)
         try:
             await trio.to_thread.run_sync(partial.rewind, descriptor.size)
+            # Asked after the file was opened: whoever removes it has made the layer before.
+            if partial.length < descriptor.size and await trio.to_thread.run_sync(is_here):
+                partial.close()
+                await trio.to_thread.run_sync(partials.remove, descriptor.digest)
+                line.show("Download complete")
+                return None
             await _complete(session, partial, descriptor, line)
         except BaseException as error:
             partial.close()

@@ -37,7 +37,10 @@ class Partial:
         self.length = 0
 
     def close(self) -> None:
-        os.close(self.fd)
+        """Idempotent."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def rewind(self, most: int) -> None:
         """Look at what is there already; more than ``most`` bytes cannot be right."""

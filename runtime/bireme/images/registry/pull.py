@@ -186,8 +186,12 @@ class _Job:
 
     async def _download(self, item: _Wanted) -> None:
         async with self._limit:
-            item.partial = await download(self._session, self._partials, item.descriptor, item.line)
+            is_here = bound(self._is_here, item.diff_id)
+            item.partial = await download(self._session, self._partials, item.descriptor, item.line, is_here)
         item.fetched.set()
+
+    def _is_here(self, diff_id: str) -> bool:
+        return self._repository.layers.find(diff_id) is not None
 
     async def _unpack_all(self, wanted: Sequence[_Wanted], missing: Mapping[str, _Wanted]) -> None:
         for item in wanted:
@@ -199,7 +203,6 @@ class _Job:
 
     async def _unpack(self, item: _Wanted, partial: Partial | None) -> Layer:
         """The layer; unpacked from the blob unless it has come here meanwhile."""
-        assert partial is not None
         stream = bound(self._stream, item, partial)
         layer = await self._repository.add_layer(self._hold, stream, item.diff_id)
         await trio.to_thread.run_sync(self._partials.remove, item.descriptor.digest)
@@ -207,7 +210,8 @@ class _Job:
         await trio.to_thread.run_sync(remember, directory, item.descriptor, self._source)
         return layer
 
-    def _stream(self, item: _Wanted, partial: Partial) -> Stream:
+    def _stream(self, item: _Wanted, partial: Partial | None) -> Stream:
+        assert partial is not None, "a layer that is here is held until the pull ends"
         size = item.descriptor.size
         report = Reporter(self._progress, "Extracting", name=item.line.name, total=size)
         return _Sparing(decompressed(Hashed(FromFile(partial.fd, 0, size), report)), self._repository.staging)
