@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 
 from bench.places import HERE
+from bench.processes import own_group
 
 
 def describe(scratch: Path) -> dict[str, str]:
@@ -20,6 +21,7 @@ def describe(scratch: Path) -> dict[str, str]:
         "cgroups": _cgroups(),
         "files": _file_system(scratch),
         "load": f"{os.getloadavg()[0]:.1f} when the run began",
+        "claim": _claim(own_group()),
     }
 
 
@@ -34,6 +36,15 @@ def _line(path: str, key: str, separator: str = ":") -> str:
 def _cgroups() -> str:
     kinds = {line.split()[2] for line in Path("/proc/mounts").read_text().splitlines()}
     return " and ".join(name for kind, name in (("cgroup", "v1"), ("cgroup2", "v2")) if kind in kinds) or "none"
+
+
+def _claim(group: str) -> str:
+    """What all that is measured may claim of the processors beside what else runs: 1024, or 100, is nothing special."""
+    for place, name in (("/sys/fs/cgroup/cpu", "cpu.shares"), ("/sys/fs/cgroup", "cpu.weight")):
+        path = Path(place + group, name)
+        if path.exists():
+            return f"{name} {path.read_text().strip()}"
+    return "no more than any other"
 
 
 def _file_system(path: Path) -> str:

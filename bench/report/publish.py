@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.model import Outcome
 from bench.report import figures, ratios, tables
 
-_BEGIN, _END = "<!-- figures: written by python -m bench --publish -->", "<!-- end of figures -->"
+BEGIN, END = "<!-- figures: written by python -m bench --publish -->", "<!-- end of figures -->"
 _PLOTS = ("throughput", "latency", "scale")
 
 
@@ -24,10 +24,10 @@ def publish(outcome: Outcome, results: Path, project: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    before, begin, rest = path.read_text().partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{path} lacks the comments {_BEGIN!r} and {_END!r}")
+        raise ValueError(f"{path} lacks the comments {BEGIN!r} and {END!r}")
     path.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")
 
 

@@ -10,7 +10,7 @@ from bench.__main__ import main
 from bench.model import Outcome, Plan, Sample, Skip, smallest
 from bench.places import make_archive, make_layer
 from bench.processes import Failed, call, descendants, proportional
-from bench.report import figures, ratios, tables
+from bench.report import figures, publish, ratios, tables
 from bench.scenarios.start import measure as measure_start
 from bench.scenarios.turns import turns
 
@@ -73,6 +73,35 @@ def test_an_outcome_survives_its_file(tmp_path: Path) -> None:
     found.skips.append(Skip(scenario="start", system="docker", size=3, reason="none"))
     found.save(tmp_path / "samples.json")
     assert Outcome.load(tmp_path / "samples.json") == found
+
+
+def test_figures_are_put_between_the_comments(tmp_path: Path) -> None:
+    project, results = tmp_path / "project", tmp_path / "results"
+    (project / "docs").mkdir(parents=True)
+    results.mkdir()
+    (results / "throughput.svg").write_text("<svg/>")
+    for name in ("README.md", "docs/performance.md"):
+        (project / name).write_text(f"before\n{publish.BEGIN}\nold\n{publish.END}\nafter\n")
+    found = outcome(started("bireme", evenly(300, 0.004)), started("bound", evenly(300, 0.002)))
+    found.host = dict.fromkeys(("processor", "kernel", "system", "python", "files"), "x")
+    publish.publish(found, results, project)
+    text = (project / "README.md").read_text()
+    assert text.startswith(f"before\n{publish.BEGIN}\n")
+    assert text.endswith(f"{publish.END}\nafter\n")
+    assert "| bireme (1) | 250 |  |  |" in text
+    assert "old" not in text
+    assert "### Goals" in (project / "docs/performance.md").read_text()
+    assert (project / "docs/images/throughput.svg").exists()
+
+
+def test_a_document_without_the_comments_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("nothing")
+    found = outcome()
+    found.host = dict.fromkeys(("processor", "kernel", "system", "python", "files"), "x")
+    with pytest.raises(ValueError, match="lacks the comments"):
+        publish.publish(found, tmp_path, tmp_path)
+    assert (tmp_path / "README.md").read_text() == "nothing"
 
 
 def test_what_was_not_measured_is_told() -> None:
