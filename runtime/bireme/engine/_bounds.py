@@ -32,6 +32,13 @@ def merge_limits(now: Limits, change: Limits) -> Limits:
     return check_limits(merged)
 
 
+def new_limits(limits: Limits) -> Limits:
+    """Of a container that is made: as much swap as memory, where nothing else is said. Raises InvalidConfig."""
+    if limits.memory > 0 and not limits.memory_swap:
+        limits = replace(limits, memory_swap=2 * limits.memory)
+    return check_limits(limits)
+
+
 def check_limits(limits: Limits) -> Limits:
     """The same. Raises InvalidConfig where it contradicts itself."""
     if limits.memory < 0:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypedDict
 
-from bireme.engine._bounds import check_limits
+from bireme.engine._bounds import new_limits
 from bireme.engine._health import with_check
 from bireme.engine._log_options import checked
 from bireme.engine._signals import parse_signal
@@ -137,7 +137,7 @@ def _plain(config: ContainerConfig, options: CreateOptions, image: Image) -> Con
         auto_remove=options.get("auto_remove", False),
         stop_timeout=stop_timeout,
         security=options.get("security", Security()),
-        limits=check_limits(options.get("limits", Limits())),
+        limits=new_limits(options.get("limits", Limits())),
         extra=checked(with_check(_extra(options), image.config.extra)),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bireme.engine import Container, Runtime, open_runtime
-from bireme.engine._bounds import check_limits, merge_limits
+from bireme.engine._bounds import check_limits, merge_limits, new_limits
 from bireme.launcher import _bounds
 from bireme_actors import InvalidConfig, Limits
 
@@ -42,6 +42,12 @@ def test_what_is_not_given_stays() -> None:
 def test_what_cannot_be(limits: Limits, word: str) -> None:
     with pytest.raises(InvalidConfig, match=word):
         check_limits(limits)
+
+
+def test_there_is_as_much_swap_as_memory_where_nothing_else_is_said() -> None:
+    assert new_limits(Limits(memory=20 * MB)).memory_swap == 40 * MB
+    assert new_limits(Limits(memory=20 * MB, memory_swap=-1)).memory_swap == -1
+    assert new_limits(Limits()) == Limits()
 
 
 def test_more_memory_than_memory_with_swap_is_refused() -> None:
