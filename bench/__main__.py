@@ -98,7 +98,7 @@ def in_own_mount_namespace(command: Sequence[str]) -> None:
 
 
 def measure(systems: Sequence[str], scenarios: Sequence[str], plan: Plan) -> Outcome:
-    """Open the systems, play the scenarios, end the systems."""
+    """Open the systems, play the scenarios, end the systems. Interrupted, it gives what there is."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)))
         command = f"python -m bench {shlex.join(sys.argv[1:])}".strip()
@@ -108,8 +108,11 @@ def measure(systems: Sequence[str], scenarios: Sequence[str], plan: Plan) -> Out
         for name in [name for name in scenarios if name == "core"]:
             _play(name, {}, plan, outcome)
         with _opened([peer for peer in PEERS if peer.name in systems], sites, outcome) as sessions:
-            for name in [name for name in scenarios if name != "core"]:
-                _play(name, sessions, plan, outcome)
+            try:
+                for name in [name for name in scenarios if name != "core"]:
+                    _play(name, sessions, plan, outcome)
+            except KeyboardInterrupt:
+                outcome.skips.append(Skip(scenario="all", system="all", size=0, reason="the run was interrupted"))
     return outcome
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,19 +19,25 @@ PACKAGES = {
     "bwrap": ("bubblewrap",),
     "podman": ("podman", "crun", "conmon"),
     "dockerd": ("docker.io", "containerd", "runc", "tini"),
-    "docker": ("docker.io",),
 }
 """By the program that is looked for."""
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_UNITS = (
-    "docker.service", "docker.socket", "containerd.service", "podman.service", "podman.socket",
-    "podman-restart.service", "podman-auto-update.service", "podman-auto-update.timer",
-)  # fmt: skip
+_UNITS = {
+    "docker.io": ("docker.service", "docker.socket"),
+    "containerd": ("containerd.service",),
+    "podman": (
+        "podman.service", "podman.socket", "podman-restart.service", "podman-auto-update.service",
+        "podman-auto-update.timer",
+    ),
+}  # fmt: skip
+"""What a package would have started at every boot."""
 
 
 def install() -> None:
     """What is there stays as it is. Raises Failed."""
     missing = {name for program, names in PACKAGES.items() if shutil.which(program) is None for name in names}
+    if shutil.which("docker") is None:
+        missing.add(_docker_command())
     if not missing:
         return
     if shutil.which("apt-get") is None:
@@ -52,7 +59,7 @@ def install() -> None:
 def _without_services() -> Iterator[None]:
     """Debian's way to say that nothing is to be started (policy-rc.d), now or, of what is new, at the next boot."""
     ours = not _POLICY.exists()
-    before = {unit for unit in _UNITS if _known(unit)}
+    before = {package for package in _UNITS if _is_installed(package)}
     if ours:
         _POLICY.write_text("#!/bin/sh\nexit 101\n")
         _POLICY.chmod(0o755)
@@ -61,10 +68,25 @@ def _without_services() -> Iterator[None]:
     finally:
         if ours:
             _POLICY.unlink()
-        new = [unit for unit in _UNITS if unit not in before and _known(unit)]
-        if new and shutil.which("deb-systemd-helper"):
-            subprocess.run(["deb-systemd-helper", "disable", *new], capture_output=True, check=False)
+        for package in set(_UNITS) - before:
+            _disable(package)
 
 
-def _known(unit: str) -> bool:
-    return Path("/lib/systemd/system", unit).exists()
+def _disable(package: str) -> None:
+    """The helper wants to know for which package."""
+    if _is_installed(package) and shutil.which("deb-systemd-helper"):
+        environ = os.environ | {"DPKG_MAINTSCRIPT_PACKAGE": package}
+        command = ["deb-systemd-helper", "disable", *_UNITS[package]]
+        subprocess.run(command, env=environ, capture_output=True, check=False)
+
+
+def _is_installed(package: str) -> bool:
+    command = ["dpkg-query", "-W", "-f", "${db:Status-Status}", package]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout == "installed"
+
+
+def _docker_command() -> str:
+    """A package of its own in Debian from 13 on."""
+    release = platform.freedesktop_os_release()
+    new = release.get("ID") == "debian" and int(release.get("VERSION_ID", "13")) >= 13
+    return "docker-cli" if new else "docker.io"
