@@ -97,6 +97,7 @@ class FakeRegistry:
         self.port = 0
         self.at_once = 0
         self.most_at_once = 0
+        self._waiting: list[tuple[Callable[[], bool], trio.Event]] = []
 
     @property
     def host(self) -> str:
@@ -145,6 +146,18 @@ class FakeRegistry:
     def asked(self, pattern: str) -> list[Seen]:
         """Requests whose method and path fit."""
         return [seen for seen in self.log if re.search(pattern, str(seen))]
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Until it holds; looked at with every request."""
+        event = trio.Event()
+        self._waiting.append((condition, event))
+        self._look()
+        await event.wait()
+
+    def _look(self) -> None:
+        for condition, event in self._waiting:
+            if condition():
+                event.set()
 
     def fail(self, pattern: str, *replies: Reply | None) -> None:
         """The next requests that fit get these answers; None lets one pass."""
@@ -274,6 +287,7 @@ class FakeRegistry:
         reply = self.answer(_seen(head, bytes(body)))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
+        self._look()
         try:
             return await self._reply(connection, stream, head.method == b"HEAD", reply)
         finally:

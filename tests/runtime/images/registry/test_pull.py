@@ -159,8 +159,7 @@ async def test_three_layers_at_once(registry: FakeRegistry, store: ImageStore) -
     told: list[ProgressEvent] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(store.remote.pull, f"{registry.host}/box:1", progress=told.append))
-        while registry.at_once < 3:
-            await trio.lowlevel.checkpoint()
+        await registry.wait_until(lambda: registry.at_once >= 3)
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert registry.most_at_once == 3
         waiting = [line for line in lines(told) if line.endswith("Waiting")]

@@ -255,8 +255,7 @@ async def test_a_push_that_is_cancelled_leaves_nothing(
     registry.always("PATCH", Reply(202, {"Content-Length": "1"}, b"x", cut=0, until=trio.Event()))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(store.remote.push, ours))
-        while not registry.asked("PATCH"):
-            await trio.lowlevel.checkpoint()
+        await registry.wait_until(lambda: bool(registry.asked("PATCH")))
         nursery.cancel_scope.cancel()
     assert leftovers(images_directory) == before
     assert store.get(ours).digests == ()
