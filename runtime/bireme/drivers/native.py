@@ -66,7 +66,8 @@ class NativeDriver:
         Raises CommandNotFound, CommandNotExecutable, InvalidConfig, MissingRequirement, DriverError. Cancelled or
         failed: no process, mount or cgroup of it is left.
         """
-        await self.cleanup(config)
+        if config.id in self._containers or config.id in self.found:
+            await self.cleanup(config)
         request = await self._request(config)
         if request["exit_file"]:
             with contextlib.suppress(FileNotFoundError):

@@ -21,12 +21,13 @@ _SECOND = (
     "sail sampan schooner scull sextant skiff skipper sloop spar stern stroke tender thwart tide tiller trawler "
     "trireme tug wake whaler yawl"
 )
+_FIRST_WORDS, _SECOND_WORDS = _FIRST.split(), _SECOND.split()
 
 
 def new_name(taken: Callable[[str], bool]) -> str:
     """A name that is not ``taken``; a number follows where the words alone have run out."""
     for attempt in range(64):
-        name = f"{random.choice(_FIRST.split())}_{random.choice(_SECOND.split())}"
+        name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}"
         if attempt >= 4:
             name += str(random.randrange(10 ** min(attempt, 9)))
         if not taken(name):

@@ -10,8 +10,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from bireme.engine._bounds import new_limits
 from bireme.engine._health import with_check
@@ -86,7 +85,7 @@ class CreateOptions(TypedDict, total=False):
 
 def build_config(
     container: ContainerId, name: str, image: Image, image_ref: str, command: Sequence[str] | str | None,
-    options: CreateOptions, driver: str,
+    options: CreateOptions, driver: str, *, ephemeral: bool = False,
 ) -> ContainerConfig:
     """The configuration, but for its mounts. Raises InvalidConfig for what can never work, TypeError for an unknown
     option.
@@ -98,7 +97,7 @@ def build_config(
     restart = parse_restart(options.get("restart", "no"))
     if restart.name != "no" and options.get("auto_remove"):
         raise InvalidConfig("can't create 'AutoRemove' container with restart policy")
-    config = ContainerConfig(
+    return ContainerConfig(
         id=container,
         name=name,
         created=time.time_ns(),
@@ -117,29 +116,29 @@ def build_config(
         volumes=_volumes(image, options.get("volumes", ())),
         volumes_from=tuple(_source(item) for item in _items("volumes_from", options.get("volumes_from", ()))),
         restart=restart,
+        ephemeral=ephemeral,
+        **_plain(options, image),
     )
-    return _plain(config, options, image)
 
 
-def _plain(config: ContainerConfig, options: CreateOptions, image: Image) -> ContainerConfig:
+def _plain(options: CreateOptions, image: Image) -> dict[str, Any]:
     """What needs no more than a check."""
     stop_timeout = options.get("stop_timeout")
     if stop_timeout is not None and stop_timeout < -1:
         raise InvalidConfig(f"invalid stop timeout {stop_timeout}: seconds, 0 or more (-1: wait for ever)")
-    return replace(
-        config,
-        tty=options.get("tty", False),
-        open_stdin=options.get("stdin_open", False),
-        stdin_once=options.get("stdin_once", False),
-        network=parse_network(options.get("network", "none")),
-        read_only=options.get("read_only", False),
-        init=options.get("init", False),
-        auto_remove=options.get("auto_remove", False),
-        stop_timeout=stop_timeout,
-        security=options.get("security", Security()),
-        limits=new_limits(options.get("limits", Limits())),
-        extra=checked(with_check(_extra(options), image.config.extra)),
-    )
+    return {
+        "tty": options.get("tty", False),
+        "open_stdin": options.get("stdin_open", False),
+        "stdin_once": options.get("stdin_once", False),
+        "network": parse_network(options.get("network", "none")),
+        "read_only": options.get("read_only", False),
+        "init": options.get("init", False),
+        "auto_remove": options.get("auto_remove", False),
+        "stop_timeout": stop_timeout,
+        "security": options.get("security", Security()),
+        "limits": new_limits(options.get("limits", Limits())),
+        "extra": checked(with_check(_extra(options), image.config.extra)),
+    }
 
 
 def _extra(options: CreateOptions) -> Mapping[str, object]:

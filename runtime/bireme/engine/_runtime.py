@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from typing import Any, Unpack
 
 import trio
@@ -73,9 +72,11 @@ class Runtime:
         found = await self.images.resolve(image)
         container = ContainerId(new_id())
         name = (options.get("name") or "").removeprefix("/") or new_name(self._parts.supervisor.registry.has_name)
-        config = build_config(container, name, found, image, command, options, self.settings.driver)
+        config = build_config(
+            container, name, found, image, command, options, self.settings.driver, ephemeral=self._ephemeral
+        )
         with self._users.making(found.id, container):
-            return self._handle(await self._parts.supervisor.create(replace(config, ephemeral=self._ephemeral)))
+            return self._handle(await self._parts.supervisor.create(config))
 
     async def run(
         self,

@@ -2,7 +2,8 @@
 
 Deleting waits for the disk far more than anything else here does (where freed blocks are discarded at once, 0.1 ms
 and more a file), so it is done on the side, by at most a few threads, and nobody waits for it but who closes the
-engine. What a crash or an impatient end leaves in the trash the next start deletes.
+engine. A few are let come together first: a thread for each costs more than to delete it. What a crash or an
+impatient end leaves in the trash the next start deletes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _LANES = 2
 
 _AT_ONCE = 32
 
+_GATHER_SECONDS = 0.05
+"""How long the first of them waits for others."""
+
 
 class Trash:
     """What is being deleted."""
@@ -31,6 +35,8 @@ class Trash:
     def __init__(self) -> None:
         self._thrown: deque[str] = deque()
         self._lanes = 0
+        self._gathering: trio.Event | None = None
+        """Of the lane that waits for more; set: there is enough."""
         self._changed = trio.lowlevel.ParkingLot()
 
     def __repr__(self) -> str:
@@ -41,19 +47,26 @@ class Trash:
         if path is None:
             return
         self._thrown.append(path)
-        if self._lanes < _LANES:
+        if self._gathering is not None:
+            if len(self._thrown) >= _AT_ONCE:
+                self._gathering.set()
+        elif self._lanes < _LANES:
             self._lanes += 1
+            self._gathering = trio.Event()
             trio.lowlevel.spawn_system_task(self._empty)
 
     async def wait_empty(self) -> None:
         """Wait until all is deleted. Cancelled: the deleting goes on."""
         await trio.lowlevel.checkpoint()
         while self._lanes:
+            if self._gathering is not None:
+                self._gathering.set()
             await self._changed.park()
 
     async def _empty(self) -> None:
         """Delete until nothing waits. When the program ends it is given up: the next engine goes on with it."""
         try:
+            await self._gather()
             while self._thrown:
                 some = [self._thrown.popleft() for _ in range(min(_AT_ONCE, len(self._thrown)))]
                 await trio.to_thread.run_sync(delete_all, some, abandon_on_cancel=True)
@@ -62,6 +75,14 @@ class Trash:
         finally:
             self._lanes -= 1
             self._changed.unpark_all()
+
+    async def _gather(self) -> None:
+        assert self._gathering is not None, "it is set before the lane begins"
+        try:
+            with trio.move_on_after(_GATHER_SECONDS):
+                await self._gathering.wait()
+        finally:
+            self._gathering = None
 
 
 def move_away(path: str, thrown: str) -> str | None:

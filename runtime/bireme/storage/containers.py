@@ -38,6 +38,7 @@ class ContainerDirectories:
         self._roots = roots
         self._volumes = volumes
         self._disk = disk if disk is not None else Disk()
+        self._volume_berth, self._berth = (self._disk.berth(trash) for trash in layout.trash)
 
     async def create(self, config: ContainerConfig) -> None:
         """Make all of a container; durable on return.
@@ -96,9 +97,10 @@ class ContainerDirectories:
         yield from self._record(config, owned, data)
 
     def _stage(self, config: ContainerConfig, owned: list[Mount]) -> None:
+        self._berth.make(self._layout.container(config.id), 0o700)
         self._roots.make(config)
         for mount in owned:
-            os.mkdir(self._layout.staged(mount.volume), 0o755)
+            self._volume_berth.make(self._layout.staged(mount.volume), 0o755)
 
     def _record(self, config: ContainerConfig, owned: list[Mount], data: bytes) -> Steps[None]:
         """Write the record, then put the volumes in their places."""

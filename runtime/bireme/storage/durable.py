@@ -25,6 +25,7 @@ import trio
 
 from bireme import _files
 from bireme import _syscalls as sys_
+from bireme.storage._berths import Berth
 from bireme.storage._trash import Trash, leftovers
 from bireme.storage.paths import Layout
 from bireme_actors import StorageError
@@ -107,11 +108,21 @@ class Disk:
         self._gathering = False
         self._under_way = 0
         self._limiter = trio.CapacityLimiter(LANES)
+        self._berths: dict[str, Berth] = {}
         self.passes = 0
         self.trash = Trash()
 
     def __repr__(self) -> str:
         return f"<Disk: {len(self._queue)} jobs wait, {self._under_way} passes under way, {self.passes} done>"
+
+    def berth(self, trash: str) -> Berth:
+        """Where to make directories that are to lie apart; one for each trash."""
+        return self._berths.setdefault(trash, Berth(trash))
+
+    def close(self) -> None:
+        """Leave nothing in the trash that has not been thrown there. Once nobody uses it any more."""
+        for berth in self._berths.values():
+            berth.close()
 
     @overload
     async def run(self, work: Callable[P, Steps[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -185,6 +196,7 @@ async def open_disk(layout: Layout) -> AsyncIterator[Disk]:
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
             await disk.trash.wait_empty()
+        disk.close()
 
 
 def perform(work: Callable[P, Steps[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -189,8 +189,8 @@ def _make_directories(layout: Layout) -> None:
             os.mkdir(path, mode)
             os.chmod(path, mode)
             _files.sync_directory(os.path.dirname(path))
-    for path in (layout.containers, layout.volumes, layout.staging):
-        _files.spread(path)
+    for path in layout.trash:
+        _files.spread(path)  # for the berths in it
 
 
 def _probe(layout: Layout) -> None:

@@ -47,8 +47,7 @@ class OverlayRootfs:
         self._layers(config.image_id)
 
     def make(self, config: ContainerConfig) -> None:
-        """Make the container's directory with the writable layer and the files. Blocks on the disk. Raises OSError."""
-        os.mkdir(self._layout.container(config.id), 0o700)
+        """Make the writable layer and the files in the container's directory. Blocks on the disk. Raises OSError."""
         os.mkdir(self._layout.upper(config.id), 0o755)
         os.mkdir(self._layout.work(config.id), 0o700)
         host = config.network == "host"

@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from bireme.storage import ContainerDirectories, Disk, JsonLogs, Layout, OverlayRootfs, VolumeDirectories
+from bireme.storage._berths import PREFIX
 from bireme_actors import ContainerConfig, ContainerId, Mount, VolumeId, new_id
 
 
@@ -56,6 +57,7 @@ class Stores:
 
     def stage(self, config: ContainerConfig) -> None:
         """Make all of a container but its record, and stop there."""
+        os.mkdir(self.layout.container(config.id), 0o700)
         self.rootfs.make(config)
         for mount in config.mounts:
             os.mkdir(self.layout.staged(mount.volume), 0o755)
@@ -84,9 +86,9 @@ def config_with_volumes(*destinations: str, **changes: Any) -> ContainerConfig:
 
 
 def tree(path: str) -> list[str]:
-    """Every path below ``path``, sorted, relative."""
+    """Every path below ``path``, sorted, relative; without berths."""
     base = Path(path)
-    return sorted(str(found.relative_to(base)) for found in base.rglob("*"))
+    return sorted(str(found.relative_to(base)) for found in base.rglob("*") if not found.name.startswith(PREFIX))
 
 
 def read(path: str) -> bytes:

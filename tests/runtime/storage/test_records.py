@@ -143,7 +143,8 @@ async def test_a_record_is_on_disk_before_it_is_answered(
     assert flushed == (one_by_one if unwritten else ["config.json.new"])
     flushes = [number for number, (call, _) in enumerate(calls) if call in ("fsync", "syncfs")]
     assert calls.index(("write", "config.json.new")) < flushes[0]
-    assert flushes[-1] < calls.index(("rename", "config.json.new")) < calls.index(("rename", config.mounts[0].volume))
+    assert flushes[-1] < calls.index(("rename", "config.json.new"))
+    assert calls[-1] == ("rename", config.mounts[0].volume)
 
 
 async def test_a_create_costs_one_hop_and_few_calls(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +154,7 @@ async def test_a_create_costs_one_hop_and_few_calls(stores: Stores, monkeypatch:
     calls, passes = _calls(monkeypatch), stores.disk.passes
     await stores.containers.create(config)
     assert stores.disk.passes == passes + 1
-    assert len(calls) <= 12, calls
+    assert len(calls) <= 14, calls
     assert [path for path, _ in stores.volumes.list()] == [config.mounts[0].volume]
 
 
@@ -272,7 +273,7 @@ async def test_removing_is_one_rename_and_leaves_nothing(stores: Stores) -> None
     await stores.containers.remove(config.id)
     assert os.listdir(stores.layout.containers) == [".trash"]
     await stores.disk.trash.wait_empty()
-    assert os.listdir(stores.layout.trash[1]) == []
+    assert tree(stores.layout.trash[1]) == []
     with pytest.raises(StorageError, match=f"cannot write the record of container {config.id}: No such file"):
         await stores.containers.update(replace(config, name="late"))
     with pytest.raises(StorageError, match=f"cannot write the state of container {config.id}: No such file"):

@@ -15,6 +15,7 @@ from tests.runtime.storage._stores import Stores, config_with_volumes, read, tre
 
 def test_a_layer_is_made_with_its_files(stores: Stores) -> None:
     config = config_with_volumes("/a")
+    os.mkdir(stores.layout.container(config.id), 0o700)
     stores.rootfs.make(config)
     assert tree(stores.layout.container(config.id)) == ["hostname", "hosts", "resolv.conf", "upper", "work"]
     assert os.stat(stores.layout.upper(config.id)).st_mode & 0o7777 == 0o755
@@ -26,6 +27,7 @@ def test_a_layer_is_made_with_its_files(stores: Stores) -> None:
 def test_without_a_network_there_is_the_loopback_only(stores: Stores) -> None:
     named, nameless = config_with_volumes(hostname="db"), config_with_volumes()
     for config, name in ((named, "db"), (nameless, nameless.id[:12])):
+        os.mkdir(stores.layout.container(config.id), 0o700)
         stores.rootfs.make(config)
         assert read(stores.layout.hostname(config.id)) == f"{name}\n".encode()
         assert read(stores.layout.hosts(config.id)) == LOOPBACK_HOSTS
@@ -34,6 +36,7 @@ def test_without_a_network_there_is_the_loopback_only(stores: Stores) -> None:
 
 def test_with_the_hosts_network_the_files_are_the_hosts(stores: Stores) -> None:
     config = config_with_volumes(network="host")
+    os.mkdir(stores.layout.container(config.id), 0o700)
     stores.rootfs.make(config)
     assert read(stores.layout.hosts(config.id)) == HostFile("/etc/hosts").read()
     assert read(stores.layout.resolv_conf(config.id)) == HostFile("/etc/resolv.conf").read()
