@@ -109,7 +109,7 @@ def measure(systems: Sequence[str], scenarios: Sequence[str], plan: Plan) -> Out
             _play(name, {}, plan, outcome)
         with _opened([peer for peer in PEERS if peer.name in systems], sites, outcome) as sessions:
             try:
-                for name in [name for name in scenarios if name != "core"]:
+                for name in [name for name in model.SCENARIOS if name in scenarios and name != "core"]:
                     _play(name, sessions, plan, outcome)
             except KeyboardInterrupt:
                 outcome.skips.append(Skip(scenario="all", system="all", size=0, reason="the run was interrupted"))

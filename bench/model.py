@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-SCENARIOS = ("start", "exit", "shared", "wait", "memory", "exec", "logs", "core")
+SCENARIOS = ("core", "memory", "start", "exit", "shared", "wait", "exec", "logs")
+"""In this order: memory while nothing has run yet that would leave room to be used again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

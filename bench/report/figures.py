@@ -62,10 +62,12 @@ def last_answers(outcome: Outcome, system: str, case: str, waiters: int) -> list
 
 
 def memory(outcome: Outcome, system: str, size: int) -> tuple[float, float] | None:
-    """Bytes, and processes, that each of so many running containers adds."""
-    for sample in outcome.of("memory", system):
+    """Bytes, and processes, that each of so many running containers adds to what there was before any of them ran."""
+    samples = list(outcome.of("memory", system))
+    for sample in samples:
         if sample.size == size:
-            busy, idle, many, few = sample.values
+            busy, _, many, _ = sample.values
+            _, idle, _, few = samples[0].values
             return (busy - idle) / size, (many - few) / size
     return None
 

@@ -1,7 +1,8 @@
 """**memory**: the proportional set size of a system's own processes, none of the containers', while N containers run.
 
-With nothing running first: what N containers cost is the difference, and per container its Nth part. A system without
-a process of its own (crun, runc, the bound) has nothing to count.
+What N containers cost is the difference to what there was before any of them ran, and per container its Nth part; so
+this comes first, the smallest N first: room that an earlier container has left would be used again and hide it. A
+system without a process of its own (crun, runc, the bound) has nothing to count.
 """
 
 from __future__ import annotations
