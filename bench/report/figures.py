@@ -37,13 +37,15 @@ def sizes(outcome: Outcome, scenario: str = "start") -> list[int]:
 
 
 def marginal(outcome: Outcome, system: str, size: int) -> float | None:
-    """Seconds a container among the last hundred, divided by those among the first hundred; the median of rounds."""
-    found = []
-    for sample in outcome.of("start", system, "running"):
-        if sample.size == size and size >= 2 * HUNDRED:
-            times = sorted(sample.values)
-            found.append((times[-1] - times[-1 - HUNDRED]) / times[HUNDRED - 1])
-    return statistics.median(found) if found else None
+    """What a container among the last hundred costs, divided by one among the first hundred; medians.
+
+    The first hundred are those of all starts of that system, whatever their size: one slow beginning would flatter it.
+    """
+    every = [sorted(s.values) for s in outcome.of("start", system, "running") if s.size >= HUNDRED]
+    last = [times[-1] - times[-1 - HUNDRED] for times in every if len(times) == size >= 2 * HUNDRED]
+    if not last:
+        return None
+    return statistics.median(last) / statistics.median(times[HUNDRED - 1] for times in every)
 
 
 def latencies(outcome: Outcome, scenario: str, system: str, case: str) -> list[float]:

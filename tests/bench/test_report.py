@@ -49,6 +49,13 @@ def test_the_marginal_cost_is_that_of_the_last_hundred_by_the_first() -> None:
     assert figures.marginal(outcome(started("bireme", evenly(150, 0.01))), "bireme", 150) is None
 
 
+def test_one_slow_beginning_does_not_flatter_the_end() -> None:
+    slow = [0.05 * (index + 1) for index in range(100)]
+    large = slow + [slow[-1] + 0.03 * (index + 1) for index in range(200)]
+    small = [started("bireme", evenly(100, 0.01), number) for number in range(2)]
+    assert figures.marginal(outcome(started("bireme", large), *small), "bireme", 300) == pytest.approx(3.0)
+
+
 def test_goals_compare_within_the_run() -> None:
     found = outcome(started("bireme", evenly(300, 0.004)), started("bound", evenly(300, 0.002)))
     text = ratios.table(found)
