@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import host, model, report
 from bench.model import Outcome, Plan, Sample, Skip
 from bench.peers import PEERS, Peer, Session, Site
+from bench.peers.install import install
 from bench.places import build, make_archive, make_layer, spread, write_filter
 from bench.processes import Failed, MountNamespace
 from bench.report.figures import percentile
@@ -35,11 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("bench: containers need root", file=sys.stderr)
         return 1
     in_own_mount_namespace(["-m", "bench", *(sys.argv[1:] if arguments is None else arguments)])
-    if options.install:
-        from bench.peers.install import install
-
-        install()
-    outcome = measure(options.systems, options.only, _plan(options))
+    try:
+        if options.install:
+            install()
+        outcome = measure(options.systems, options.only, _plan(options))
+    except Failed as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     for path in report.write(outcome, options.out):
         print(path)
     if options.publish:

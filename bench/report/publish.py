@@ -45,7 +45,8 @@ def summary(outcome: Outcome) -> str:
 
 def _machine(outcome: Outcome) -> str:
     host = outcome.host
-    return f"{host['processor']}, {host['kernel']}, {host['system']}, Python {host['python']}, {host['files']}"
+    machine = f"{host['processor']}, {host['kernel']}, {host['system']}, Python {host['python']}, {host['files']}"
+    return f"{machine}; load {host['load']}, claim to the processors: {host['claim']}"
 
 
 def _row(outcome: Outcome, system: str, size: int) -> str:
@@ -54,7 +55,7 @@ def _row(outcome: Outcome, system: str, size: int) -> str:
     direct = next((way for way in ways if way != "command"), next(iter(ways), ""))
     lives = figures.latencies(outcome, "exit", system, direct)
     command = figures.latencies(outcome, "exit", system, "command") if direct != "command" else []
-    version = outcome.versions[system].split(",")[0].removeprefix(f"{system} ")
+    version = outcome.versions[system].split(",")[0].replace("version ", "").removeprefix(f"{system} ")
     return f"| {system} ({version}) | {_text(rate)} | {_pair(lives)} | {_middle(command)} |"
 
 

@@ -24,7 +24,8 @@ class Goal:
         if self.reached is None:
             return f"| {self.what} | {self.goal} | not measured | |"
         met = self.reached >= self.bound if self.at_least else self.reached <= self.bound
-        return f"| {self.what} | {self.goal} | {self.reached:.3g}{self.unit} | {'yes' if met else 'no'} |"
+        number = f"{self.reached:,.0f}" if self.reached >= 100 else f"{self.reached:.3g}"
+        return f"| {self.what} | {self.goal} | {number}{self.unit} | {'yes' if met else 'no'} |"
 
 
 def table(outcome: Outcome) -> str:

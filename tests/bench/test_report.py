@@ -90,7 +90,7 @@ def test_figures_are_put_between_the_comments(tmp_path: Path) -> None:
     for name in ("README.md", "docs/performance.md"):
         (project / name).write_text(f"before\n{publish.BEGIN}\nold\n{publish.END}\nafter\n")
     found = outcome(started("bireme", evenly(300, 0.004)), started("bound", evenly(300, 0.002)))
-    found.host = dict.fromkeys(("processor", "kernel", "system", "python", "files"), "x")
+    found.host = dict.fromkeys(("processor", "kernel", "system", "python", "files", "load", "claim"), "x")
     publish.publish(found, results, project)
     text = (project / "README.md").read_text()
     assert text.startswith(f"before\n{publish.BEGIN}\n")
@@ -105,7 +105,7 @@ def test_a_document_without_the_comments_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text("nothing")
     found = outcome()
-    found.host = dict.fromkeys(("processor", "kernel", "system", "python", "files"), "x")
+    found.host = dict.fromkeys(("processor", "kernel", "system", "python", "files", "load", "claim"), "x")
     with pytest.raises(ValueError, match="lacks the comments"):
         publish.publish(found, tmp_path, tmp_path)
     assert (tmp_path / "README.md").read_text() == "nothing"
