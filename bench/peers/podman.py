@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bench.peers.session import Session, Site, Times
 from bench.peers.words import Words, names
@@ -99,3 +101,12 @@ class _Podman:
         except Failed:
             wait_until_gone(self.processes(), 5.0)
         wait_until_gone(self.processes())
+        _remove_groups()
+
+
+def _remove_groups() -> None:
+    """What podman leaves of cgroups in each hierarchy, as far as nothing is in them."""
+    for name in ("conmon", "libpod_parent"):
+        for top in Path("/sys/fs/cgroup").glob(f"*{own_group().rstrip('/')}/{name}"):
+            with contextlib.suppress(OSError):
+                os.removedirs(top)
