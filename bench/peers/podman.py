@@ -109,4 +109,6 @@ def _remove_groups() -> None:
     for name in ("conmon", "libpod_parent"):
         for top in Path("/sys/fs/cgroup").glob(f"*{own_group().rstrip('/')}/{name}"):
             with contextlib.suppress(OSError):
-                os.removedirs(top)
+                for directory, _, _ in os.walk(top, topdown=False):
+                    os.rmdir(directory)
+                os.removedirs(top.parent)  # made along with it, in hierarchies where we are at the top
