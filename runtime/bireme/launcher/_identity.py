@@ -97,7 +97,8 @@ def _rows(root: int, path: str, fields: int) -> list[list[str]]:
     except OSError:
         return []
     try:
-        data = os.read(fd, _LARGEST) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        found = os.fstat(fd)
+        data = os.read(fd, min(found.st_size, _LARGEST)) if stat.S_ISREG(found.st_mode) else b""
     finally:
         os.close(fd)
     rows = [line.split(":") for line in data.decode("utf-8", "replace").splitlines()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import resource
@@ -20,9 +19,6 @@ from bireme_actors import BiremeError, OnExit
 
 DESCRIPTORS = 1 << 16
 """Open files an engine wants: a log and pipes a container, a socket a client."""
-
-_COLLECTIONS = (50_000, 20, 50)
-"""When the cyclic garbage collector runs, by generation."""
 
 _TALKATIVE = ("httpx", "httpcore")
 """What they log of every request may be a secret: signed addresses, credentials."""
@@ -58,8 +54,6 @@ def run_engine(settings: EngineSettings) -> int:
     """
     # A command line dies when its reader goes; an engine must not when a client does.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    # What an engine keeps lives long: looking through all of it as often as Python does by itself costs every start.
-    gc.set_threshold(*_COLLECTIONS)
     logging.basicConfig(
         level=logging.DEBUG if settings.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
