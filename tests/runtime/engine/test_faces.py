@@ -42,7 +42,7 @@ def test_a_synchronous_program_attaches_and_listens(root: Path) -> None:
             actions.append(event.action)
             if event.action == "die":
                 break
-        assert actions == ["create", "start", "die"]
+        assert actions == ["create", "attach", "start", "die"]
 
 
 def test_a_runtime_whose_block_has_been_left_says_so(root: Path) -> None:

@@ -241,7 +241,7 @@ async def test_events_tell_the_story(runtime: bireme.Runtime) -> None:
                 actions.append(event.action)
             if event.action == "destroy":
                 break
-    assert actions == ["create", "start", "die", "destroy"]
+    assert actions == ["create", "attach", "start", "die", "destroy"]
 
 
 async def test_a_new_volume_has_the_working_directory_below_it(runtime: bireme.Runtime) -> None:
