@@ -55,6 +55,11 @@ class Trash:
             self._gathering = trio.Event()
             trio.lowlevel.spawn_system_task(self._empty)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be deleted."""
+        return self._lanes > 0
+
     async def wait_empty(self) -> None:
         """Wait until all is deleted. Cancelled: the deleting goes on."""
         await trio.lowlevel.checkpoint()

@@ -21,7 +21,7 @@ from bireme.storage.paths import Layout
 from bireme.storage.records import list_containers, read_record, write_config, write_state
 from bireme.storage.rootfs import OverlayRootfs
 from bireme.storage.volumes import VolumeDirectories, throw_away
-from bireme_actors import ContainerConfig, ContainerId, ContainerRecord, ContainerState, Mount
+from bireme_actors import ContainerConfig, ContainerId, ContainerRecord, ContainerState, Mount, StorageError
 
 UNDO_SECONDS = 60.0
 """How long taking a half-made container away may take."""
@@ -44,8 +44,19 @@ class ContainerDirectories:
         """Make all of a container; durable on return.
 
         Raises ImageNotFound, StorageError, what copying from the image raises. Failed or cancelled: nothing is left.
+        Where the disk refuses while something thrown away is still on it, it is tried again once that is deleted.
         """
         self._roots.check(config)
+        deleting = self._disk.trash.busy
+        try:
+            await self._create(config)
+        except StorageError:
+            if not deleting:
+                raise
+            await self._disk.trash.wait_empty()
+            await self._create(config)
+
+    async def _create(self, config: ContainerConfig) -> None:
         data = _format.encode_config(config)
         owned = [mount for mount in config.mounts if mount.owned]
         try:
