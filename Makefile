@@ -3,7 +3,7 @@
 BIN := .venv/bin
 export PYTHON DOCKER_PY_SUITE
 
-.PHONY: help demo test fuzz parity lint bench lock clean
+.PHONY: help demo test fuzz parity clients lint bench lock clean
 
 help:
 	@echo "make demo   install what is needed and show the three uses of data volumes, on real containers (root)"
