@@ -174,7 +174,6 @@ class ContainerActor(Actor):
     async def _watch(self, process: RunningContainer) -> None:
         log = self._ports.logs.open_log(self.config.id)
         status = await watch(process, log, self.stdin, self.spawn)
-        log.end()
         await self.mailbox.report(m.Exited(status))
 
     def _has_started(self, process: RunningContainer) -> None:
@@ -206,6 +205,8 @@ class ContainerActor(Actor):
         status = message.status
         self._run = None
         self._step(Trigger.EXITED, **_states.exited(status, self._ports.clock()))
+        # In one step with the state: who follows the output of what runs is sure to be told of its end.
+        self._ports.logs.open_log(self.config.id).end()
         if status.oom_killed:
             self._emit("oom")
         self._emit("die", exitCode=str(int(status)))

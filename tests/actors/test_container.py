@@ -601,6 +601,21 @@ async def test_output_that_somebody_else_keeps_open_is_waited_for_a_moment_only(
         assert process.output.closed
 
 
+async def test_nobody_finds_it_running_whose_output_has_ended(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who did would follow the output for ever."""
+    async with open_core() as core:
+        actor, process = await started(core, fakes)
+        running: list[bool] = []
+        monkeypatch.setattr(
+            fakes.logs.open_log(actor.config.id), "end", lambda: running.append(actor.state.running)
+        )
+        process.exit(0)
+        await actor.exits.watch(WaitCondition.NOT_RUNNING, actor.state).wait()
+        assert running == [False]
+
+
 async def test_a_terminal_has_one_stream(fakes: Fakes, open_core: OpenCore, clock: MockClock) -> None:
     async with open_core() as core:
         actor, process = await started(core, fakes, tty=True)
