@@ -12,6 +12,7 @@ Nothing is told of what goes wrong here: whatever is not plain, or fails on the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import stat
@@ -148,34 +149,27 @@ class PlainSetup:
         self._filters: dict[bytes, int] = {}
 
     def start(
-        self,
-        request: StartRequest,
-        flags: int,
-        group: Group,
-        stdio: tuple[int, int, int],
-        seccomp: bytes | None,
+        self, request: StartRequest, flags: int, group: Group, stdio: tuple[int, int, int], seccomp: bytes | None
     ) -> tuple[int, int]:
         """Make the container and execute its command: PID and pidfd. Raises NotPlain, nothing being left then."""
         if not _looks_plain(request):
             raise NotPlain
         try:
-            view = View(request, self._proc, nodev=not self._host.devices_guarded)
-            try:
-                return self._start(request, flags, group, stdio, seccomp, view)
-            finally:
-                view.close()
+            with contextlib.closing(View(request, self._proc, nodev=not self._host.devices_guarded)) as view:
+                first = self._lay_out(view, request, group, stdio, seccomp)
+                pid, pidfd, reached = self._calls.run(flags, cgroup=group.fd if group.fd >= 0 else None)
         except (Failure, OSError, ValueError):
             raise NotPlain from None
+        if first <= reached < len(self._calls) - 1:
+            return pid, pidfd
+        os.close(pidfd)
+        os.waitpid(pid, 0)
+        raise NotPlain
 
-    def _start(
-        self,
-        request: StartRequest,
-        flags: int,
-        group: Group,
-        stdio: tuple[int, int, int],
-        seccomp: bytes | None,
-        view: View,
-    ) -> tuple[int, int]:
+    def _lay_out(
+        self, view: View, request: StartRequest, group: Group, stdio: tuple[int, int, int], seccomp: bytes | None
+    ) -> int:
+        """The whole list; the number of the first of the calls that execute the command."""
         calls, process = self._calls, request["process"]
         identity = view.find_user(process["user"], process["groups"])
         calls.clear()
@@ -191,14 +185,7 @@ class PlainSetup:
             calls.add("mount_setattr", view.root, calls.constant(""), sys_.AT_EMPTY_PATH, self._read_only(), 32)
         self._limits(process["rlimits"])
         self._become(process["capabilities"], identity, seccomp, late=process["no_new_privileges"])
-        first = self._execute(request, identity.home)
-        fd = group.fd if group.fd >= 0 else None
-        pid, pidfd, reached = calls.run(flags, cgroup=fd)
-        if first <= reached < len(calls) - 1:
-            return pid, pidfd
-        os.close(pidfd)
-        os.waitpid(pid, 0)
-        raise NotPlain
+        return self._execute(request, identity.home)
 
     def _begin(self, group: Group) -> None:
         calls = self._calls
