@@ -65,10 +65,10 @@ async def _bounded(world: World, asks: list[Ask], statuses: Counter[int]) -> Non
 
 def fuzz(world: World, seconds: float, first: int = 0) -> Played:
     """Rounds from seed ``first`` on until the time is over; at the end nothing of them is left."""
-    played, until = Played(), time.monotonic() + seconds
     world.renew()
     world.clean()
     before = world.quiet()
+    played, until = Played(), time.monotonic() + seconds
     while time.monotonic() < until:
         play_round(world, first + played.rounds, played, until=until)
     world.clean()

@@ -126,10 +126,14 @@ class World:
         return self.tasks(), self.descriptors(), len(self.children())
 
     def quiet(self) -> tuple[int, int, int]:
-        """The counts, once they have been the same for a while."""
-        last = self.counts()
-        for _ in range(5):
-            last = self.settled(last)
+        """The counts, once they have been the same five times in a row."""
+        last, same = self.counts(), 1
+        end = time.monotonic() + _SETTLED_SECONDS
+        while same < 5:
+            assert time.monotonic() < end, f"the engine does not come to rest: {last}"
+            self.engine.ask("GET", "/_ping")
+            counts = self.counts()
+            last, same = counts, same + 1 if counts == last else 1
         return last
 
     def settled(self, most: tuple[int, int, int]) -> tuple[int, int, int]:
