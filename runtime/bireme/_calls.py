@@ -2,10 +2,11 @@
 
 Theory of operation. To fork an interpreter that then makes a container costs more than the container: its page tables
 are copied, and each page that it touches, because it counts references there, is copied too, in the child and again in
-the parent. So what a plain container needs is laid out in memory first, as ``Calls``, and ``run`` has a new process do
-it the way vfork(2) does: it shares the memory of its parent (CLONE_VM), which sleeps (CLONE_VFORK) until the child has
-executed something else or ended. Nothing is copied. The child runs forty instructions, ``_CODE``: they load the
-arguments of the next call, make it, note its result, and go on.
+the parent. So what a plain container needs is laid out in memory first, as ``Calls``, and ``start`` has a new process
+do it in the memory of its parent (CLONE_VM). Nothing is copied. The child runs forty instructions, ``_CODE``: they load
+the arguments of the next call, make it, note its result, and go on. Unlike after vfork(2) the parent does not sleep
+meanwhile: it lays the next list out, elsewhere. That the child has left the memory is told by a descriptor that closes
+when it executes something: the kernel gives the process its new memory first, and closes then.
 
 Rules. The child touches no stack and no library; of the memory it writes the results alone. A result can be an
 argument of a later call, of one. The first call that fails without leave ends the child. The list ends with execve(2):
@@ -44,7 +45,7 @@ _WORDS = 10
 """Of eight bytes, a call: number, six arguments, result, where else that goes (an offset), whether it may fail."""
 _RESULT, _ALSO, _MAY_FAIL = 7, 8, 9
 _PENDING = 1 << 62
-"""In place of the result of a call that has not returned."""
+"""In place of the result of a call that has not returned; the last one, exit_group, never does."""
 _MOST = 512
 """Calls."""
 
@@ -90,14 +91,39 @@ class Block:
         self.words = words
 
 
+class _Memory:
+    """What a process reads its calls from."""
+
+    __slots__ = ("_bytes", "address", "results")
+
+    def __init__(self) -> None:
+        self._bytes = mmap.mmap(-1, _MOST * _WORDS * 8, flags=_PRIVATE)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._bytes))
+        self.results = memoryview(self._bytes).cast("q")
+
+    def fill(self, words: list[int]) -> None:
+        struct.pack_into(f"={len(words)}q", self._bytes, 0, *words)
+
+
+class Run:
+    """A process that makes the calls of a list, or has made them."""
+
+    __slots__ = ("count", "kept", "memory", "pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int, memory: _Memory, count: int, kept: list[object]) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.memory = memory
+        self.count = count
+        self.kept = kept
+
+
 class Calls:
-    """One list, used again for each process. Not for two processes at a time: the first must have left the memory."""
+    """One list after the other, each for one process; any number of those may be on their way."""
 
     def __init__(self) -> None:
         """Raises OSError where memory cannot be made executable."""
-        self._list = mmap.mmap(-1, _MOST * _WORDS * 8, flags=_PRIVATE)
-        self._list_address = ctypes.addressof(ctypes.c_char.from_buffer(self._list))
-        self._results = memoryview(self._list).cast("q")
+        self._free: list[_Memory] = []
         self._words: list[int] = []
         self._kept: list[object] = []
         self._constants: dict[bytes, int] = {}
@@ -177,23 +203,30 @@ class Calls:
 
     # Running
 
-    def run(self, flags: int, *, cgroup: int | None = None) -> tuple[int, int, int]:
-        """Have a new process make the calls: its PID, a pidfd, and the first call that did not return.
+    def start(self, flags: int, *, cgroup: int | None = None) -> Run:
+        """Have a new process make the calls, beside this one or, with CLONE_VFORK, before this returns.
 
-        That is the number of calls if all returned. Returns when the child has executed something or ended. For a
-        process with one thread that handles no signals. Raises OSError of clone3(2), ValueError for too long a list.
+        For a process with one thread that handles no signals. Raises OSError of clone3(2), ValueError for too long a
+        list.
         """
         self.add("exit_group", 127)
         count = len(self)
         if count > _MOST:
             raise ValueError(f"{count} system calls; at most {_MOST} are possible")
-        struct.pack_into(f"={len(self._words)}q", self._list, 0, *self._words)
-        arguments, pidfd = sys_.clone_arguments(flags | sys_.CLONE_VM | sys_.CLONE_VFORK, cgroup)
-        pid = self._run(ctypes.addressof(arguments), len(arguments), self._list_address)
+        memory = self._free.pop() if self._free else _Memory()
+        memory.fill(self._words)
+        arguments, pidfd = sys_.clone_arguments(flags | sys_.CLONE_VM, cgroup)
+        pid = self._run(ctypes.addressof(arguments), len(arguments), memory.address)
         if pid < 0:
+            self._free.append(memory)
             raise OSError(-pid, os.strerror(-pid))
-        results = self._results[_RESULT : count * _WORDS : _WORDS].tolist()
-        return pid, pidfd.value, results.index(_PENDING)
+        return Run(pid, pidfd.value, memory, count, self._kept)
+
+    def finish(self, run: Run) -> int:
+        """Of a process that has executed something or ended, once: the first call that did not return."""
+        results = run.memory.results[_RESULT : run.count * _WORDS : _WORDS].tolist()
+        self._free.append(run.memory)
+        return results.index(_PENDING)
 
 
 def _executable(code: bytes) -> mmap.mmap:

@@ -15,6 +15,10 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from bireme._calls import Calls
 calls = Calls()
+VFORK = 0x4000
+def run():
+    begun = calls.start(VFORK)
+    return begun.pid, begun.pidfd, calls.finish(begun)
 def end(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 """
@@ -34,7 +38,7 @@ def test_calls_are_made_in_turn_and_the_command_is_executed() -> None:
 text = calls.data(b"one ")
 calls.add("write", 1, text, 4)
 calls.add("execve", calls.text("/bin/busybox"), calls.vector(["echo", "two", ""]), calls.vector(["A=b"]))
-pid, pidfd, reached = calls.run(0)
+pid, pidfd, reached = run()
 print(end(pid), reached, os.readlink(f"/proc/self/fd/{pidfd}"), flush=True)
 """)
     assert out == "one two \n0 1 anon_inode:[pidfd]\n"
@@ -46,7 +50,7 @@ null = calls.add("openat", -100, calls.constant("/dev/null"), os.O_RDWR, 0)
 calls.add("dup3", null, 1, 0)
 calls.add("write", 1, calls.constant("lost"), 4)
 calls.add("execve", calls.text("/bin/busybox"), calls.vector(["echo", "lost"]), calls.vector([]))
-print(end(calls.run(0)[0]))
+print(end(run()[0]))
 """)
     assert out == "0\n"
 
@@ -58,7 +62,7 @@ calls.add("chdir", calls.text("/nowhere"), may_fail=True)
 calls.add("chdir", calls.text("/nowhere"))
 calls.add("write", 1, calls.constant("never"), 5)
 calls.add("execve", calls.text("/bin/busybox"), calls.vector(["true"]), calls.vector([]))
-pid, pidfd, reached = calls.run(0)
+pid, pidfd, reached = run()
 print(end(pid), reached)
 """)
     assert out == "127 3\n"
@@ -67,7 +71,7 @@ print(end(pid), reached)
 def test_the_end_of_the_list_without_a_command() -> None:
     out = run("""
 calls.add("execve", calls.text("/nowhere"), calls.vector(["x"]), calls.vector([]), may_fail=True)
-pid, pidfd, reached = calls.run(0)
+pid, pidfd, reached = run()
 print(end(pid), reached == len(calls) - 1)
 """)
     assert out == "127 True\n"
@@ -84,7 +88,7 @@ for number in range(3):
         calls.add("umask", 0o22)
     calls.add_block(block)
     calls.add("execve", calls.text("/bin/busybox"), calls.vector(["readlink", "/proc/self/fd/0"]), calls.vector([]))
-    assert end(calls.run(0)[0]) == 0
+    assert end(run()[0]) == 0
 """)
     assert out == "/dev/null\n" * 3
 
@@ -97,7 +101,7 @@ calls.add("umask", 0)
 calls.add("close_range", 0, 0x7fffffff, 0)
 calls.add("setresuid", 1, 1, 1)
 calls.add("execve", calls.text("/bin/busybox"), calls.vector(["true"]), calls.vector([]))
-pid, pidfd, _ = calls.run(0)
+pid, pidfd, _ = run()
 os.close(pidfd)
 print(end(pid), os.getuid() == os.geteuid() != 1 or os.getuid())
 after = os.getcwd(), os.umask(0o77), sorted(os.listdir("/proc/self/fd")), os.readlink("/proc/self/ns/mnt")
@@ -110,10 +114,39 @@ def test_too_long_a_list_and_a_nul_are_refused() -> None:
     out = run("""
 for _ in range(600):
     calls.add("umask", 0)
-for attempt in (lambda: calls.run(0), lambda: calls.text("a\\0b"), lambda: calls.vector(["a\\0b"])):
+for attempt in (run, lambda: calls.text("a\\0b"), lambda: calls.vector(["a\\0b"])):
     try:
         attempt()
     except ValueError as error:
         print(error)
 """)
     assert out == "601 system calls; at most 512 are possible\n" + "embedded null byte\n" * 2
+
+
+def test_the_parent_goes_on_with_the_next_list_meanwhile() -> None:
+    """None of them gets past its first call before all have been begun; what each has executed is told when it is."""
+    out = run("""
+import tempfile
+directory = tempfile.TemporaryDirectory()
+fifo = directory.name + "/fifo"
+os.mkfifo(fifo)
+begun = []
+for number in range(5):
+    told, telling = os.pipe()
+    calls.clear()
+    calls.add("openat", -100, calls.text(fifo), os.O_RDONLY, 0)
+    calls.add("close_range", 3, telling - 1, 0)
+    calls.add("execve", calls.text("/bin/busybox"), calls.vector(["true"]), calls.vector([]))
+    begun.append((calls.start(0), told))
+    os.close(telling)
+writer = os.open(fifo, os.O_WRONLY)
+for run, told in begun:
+    assert os.read(told, 1) == b""
+    print(calls.finish(run), end(run.pid))
+memories = {run.memory.address for run, told in begun}
+calls.clear()
+calls.add("execve", calls.text("/bin/busybox"), calls.vector(["true"]), calls.vector([]))
+again = calls.start(VFORK)
+print(len(memories), again.memory.address in memories, end(again.pid))
+""")
+    assert out == "2 0\n" * 5 + "5 True 0\n"

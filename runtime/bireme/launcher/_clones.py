@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from bireme.launcher._link import Voice
+    from bireme.launcher._plain import Attempt
     from bireme.launcher.requests import ExitFacts, Message, ProcessRequest
 
 
@@ -77,28 +78,47 @@ class Clones:
         record.tty = process["tty"]
         return record
 
-    def take_in(
+    def attempt(
         self,
         request_id: int,
         container: str,
         process: ProcessRequest,
-        make: Callable[[tuple[int, int, int]], tuple[int, int]],
+        make: Callable[[tuple[int, int, int]], Attempt],
+        instead: Callable[[], None],
     ) -> Record:
-        """A new process that ``make`` has executed when it returns; it is given the process's ends of the streams."""
+        """A new process that ``make`` has begun to set up; it is given the process's ends of the streams.
+
+        ``instead`` is called if that fails: nothing is left of it then but the cgroup.
+        """
         pipes = Pipes(process)
         try:
             stdin, stdout, stderr = pipes.inner
-            pid, pidfd = make((stdin, stdout, stderr))
+            attempt = make((stdin, stdout, stderr))
         except BaseException:
             close_all(pipes.outer)
             raise
         finally:
             pipes.close_inner()
-        record = self._note_birth(request_id, container, pid, pidfd)
+        record = self._note_birth(request_id, container, attempt.pid, attempt.pidfd)
         record.streams = pipes.outer
-        record.ready = record.plain = True
+        record.attempt, record.instead, record.plain = attempt, instead, True
+        self._loop.watch(attempt.told, lambda: self._attempt_over(record))
         self._watch(record)
         return record
+
+    def _attempt_over(self, record: Record) -> None:
+        """The process has executed its command, or has ended, or is about to."""
+        attempt = record.attempt
+        if attempt is None:
+            return
+        record.attempt = None
+        self._loop.forget(attempt.told)
+        if attempt.succeeded():
+            self.started(record)
+        elif not record.doomed and record.instead is not None:
+            self._reap(record)
+            self.drop(record)
+            record.instead()
 
     def _note_birth(self, request_id: int, container: str, pid: int, pidfd: int) -> Record:
         self._last_number += 1
@@ -186,7 +206,10 @@ class Clones:
     # Exits
 
     def _exited(self, record: Record) -> None:
+        self._attempt_over(record)
         self._hear(record)
+        if not record.alive:
+            return
         if record.helper:
             self._helper_left(record)
             return
@@ -310,7 +333,8 @@ class Clones:
     def send_signal(self, record: Record, signum: int) -> None:
         """Nothing happens if the process has been reaped. A helper is asked to undo what it has done."""
         if record.helper:
-            record.doomed, signum = True, signal.SIGTERM
+            signum = signal.SIGTERM
+        record.doomed = record.doomed or not record.started
         if record.alive:
             signal.pidfd_send_signal(record.pidfd, signum)
 

@@ -7,7 +7,8 @@ launcher does itself: it mounts the root where nobody sees it, takes hold of the
 user and the working directory in that root by descriptor. The rest is a list (``bireme._calls``): the same calls, with
 the same arguments, in the same order as in ``sandbox``, whose rules hold here too.
 
-Nothing is told of what goes wrong here: whatever is not plain, or fails on the way, is done again the other way.
+Nothing is told of what goes wrong here: whatever is not plain, or fails on the way, is done again the other way. The
+launcher does not wait for the list to be done: it goes on with the next container meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import stat
 import struct
 
 from bireme import _syscalls as sys_
-from bireme._calls import Block, Calls, open_calls
+from bireme._calls import Block, Calls, Run, open_calls
 from bireme.launcher import _identity, _mounts, _program, _resolve, sandbox
 from bireme.launcher._protocol import Failure
 
@@ -136,6 +137,25 @@ def _mount_root(root: RootRequest, *, nodev: bool) -> int:
         os.close(before)
 
 
+class Attempt:
+    """A container that is being set up; ``told`` is readable once that is over, one way or the other."""
+
+    __slots__ = ("_calls", "_first", "_run", "pid", "pidfd", "told")
+
+    def __init__(self, calls: Calls, run: Run, first: int, told: int) -> None:
+        self._calls = calls
+        self._run = run
+        self._first = first
+        self.pid = run.pid
+        self.pidfd = run.pidfd
+        self.told = told
+
+    def succeeded(self) -> bool:
+        """Whether the command is executed; to be asked once, when it is over. What was needed for it is given back."""
+        os.close(self.told)
+        return self._first <= self._calls.finish(self._run) < self._run.count - 1
+
+
 class PlainSetup:
     """Sets plain containers up, one after the other; made once."""
 
@@ -150,24 +170,32 @@ class PlainSetup:
 
     def start(
         self, request: StartRequest, flags: int, group: Group, stdio: tuple[int, int, int], seccomp: bytes | None
-    ) -> tuple[int, int]:
-        """Make the container and execute its command: PID and pidfd. Raises NotPlain, nothing being left then."""
+    ) -> Attempt:
+        """Begin to make the container and to execute its command. Raises NotPlain, nothing being left then."""
         if not _looks_plain(request):
             raise NotPlain
+        told, telling = os.pipe()
         try:
             with contextlib.closing(View(request, self._proc, nodev=not self._host.devices_guarded)) as view:
-                first = self._lay_out(view, request, group, stdio, seccomp)
-                pid, pidfd, reached = self._calls.run(flags, cgroup=group.fd if group.fd >= 0 else None)
-        except (Failure, OSError, ValueError):
-            raise NotPlain from None
-        if first <= reached < len(self._calls) - 1:
-            return pid, pidfd
-        os.close(pidfd)
-        os.waitpid(pid, 0)
-        raise NotPlain
+                first = self._lay_out(view, request, group, stdio, seccomp, telling)
+                run = self._calls.start(flags | _sleep(request), cgroup=group.fd if group.fd >= 0 else None)
+        except BaseException as error:
+            os.close(told)
+            if isinstance(error, Failure | OSError | ValueError):
+                raise NotPlain from None
+            raise
+        finally:
+            os.close(telling)
+        return Attempt(self._calls, run, first, told)
 
     def _lay_out(
-        self, view: View, request: StartRequest, group: Group, stdio: tuple[int, int, int], seccomp: bytes | None
+        self,
+        view: View,
+        request: StartRequest,
+        group: Group,
+        stdio: tuple[int, int, int],
+        seccomp: bytes | None,
+        telling: int,
     ) -> int:
         """The whole list; the number of the first of the calls that execute the command."""
         calls, process = self._calls, request["process"]
@@ -184,7 +212,7 @@ class PlainSetup:
         if request["read_only"]:
             calls.add("mount_setattr", view.root, calls.constant(""), sys_.AT_EMPTY_PATH, self._read_only(), 32)
         self._limits(process["rlimits"])
-        self._become(process["capabilities"], identity, seccomp, late=process["no_new_privileges"])
+        self._become(process["capabilities"], identity, seccomp, telling, late=process["no_new_privileges"])
         return self._execute(request, identity.home)
 
     def _begin(self, group: Group) -> None:
@@ -298,14 +326,21 @@ class PlainSetup:
             both = struct.pack("=2q", *_program.possible(which, soft, hard))
             self._calls.add("prlimit64", 0, which, self._calls.data(both), 0)
 
-    def _become(self, capabilities: int, identity: _identity.Identity, seccomp: bytes | None, *, late: bool) -> None:
-        """As ``_program.become``: without ``no_new_privs`` the filter comes while CAP_SYS_ADMIN is held."""
+    def _become(
+        self, capabilities: int, identity: _identity.Identity, seccomp: bytes | None, telling: int, *, late: bool
+    ) -> None:
+        """As ``_program.become``: without ``no_new_privs`` the filter comes while CAP_SYS_ADMIN is held.
+
+        Of the descriptors one stays, which closes when the command is executed.
+        """
         calls = self._calls
         if late:
             calls.add("prctl", sys_.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         elif seccomp is not None:
             self._filter(seccomp)
-        calls.add("close_range", 3, 0x7FFFFFFF, 0)
+        if telling > 3:
+            calls.add("close_range", 3, telling - 1, 0)
+        calls.add("close_range", telling + 1, 0x7FFFFFFF, 0)
         self._once(self._drop_bounding, capabilities)
         groups = identity.groups
         calls.add("setgroups", len(groups), calls.data(struct.pack(f"={len(groups)}I", *groups)))
@@ -344,6 +379,15 @@ class PlainSetup:
         for path in places:
             calls.add("execve", calls.text(path), argv, envp, may_fail=True)
         return first
+
+
+def _sleep(request: StartRequest) -> int:
+    """A process that may run out of its memory bound is safe, and with it the launcher, only while its parent sleeps.
+
+    The kernel kills all who share the memory of the one that it has chosen, but it does not choose in the middle of a
+    vfork (``in_vfork`` in its ``oom_badness``).
+    """
+    return sys_.CLONE_VFORK if request["limits"]["memory"] else 0
 
 
 def _looks_plain(request: StartRequest) -> bool:

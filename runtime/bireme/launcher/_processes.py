@@ -7,7 +7,10 @@ import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bireme.launcher._cgroups import Group
+    from bireme.launcher._plain import Attempt
     from bireme.launcher.requests import ExitFacts, ProcessRequest
 
 STREAMS = ("stdin", "stdout", "stderr", "terminal")
@@ -46,6 +49,7 @@ class Record:
     """One process, from its clone until its exit has been told."""
 
     __slots__ = (
+        "attempt",
         "container",
         "doomed",
         "exit",
@@ -58,6 +62,7 @@ class Record:
         "heir",
         "helper",
         "host_pid",
+        "instead",
         "number",
         "pid",
         "pidfd",
@@ -84,13 +89,17 @@ class Record:
         self.heir = 0
         """That process, once the helper has named it."""
         self.doomed = False
-        """To be killed as soon as it is there."""
+        """Given up before it was started: killed, or to be killed as soon as it is there."""
         self.host_pid = 0
         self.status: socket.socket | None = None
         """Where the child says how far it got; None once it has hung up."""
         self.ready = False
         self.plain = False
         """Whether it was set up as a list of system calls."""
+        self.attempt: Attempt | None = None
+        """While it is."""
+        self.instead: Callable[[], None] | None = None
+        """What to do if that fails."""
         self.failure: dict[str, str] | None = None
         self.result: dict[str, object] | None = None
         self.started = 0

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from bireme.launcher._plain import Attempt
     from bireme.launcher.requests import ArchiveRequest, ContainerFacts, ExecRequest, Facts, Message, StartRequest
 
 _ENDING = (errno.ESRCH, errno.ENOMEM)
@@ -159,30 +160,50 @@ class Server:
         name = f"{container[:32]}.{self._starts}"
         group = self._cgroups.create(name, request["limits"], privileged=request["privileged"])
         try:
-            record = self._start_in(group, request_id, request, seccomp)
+            self._start_in(group, request_id, request, seccomp)
         except BaseException:
             self._clones.remove_group(group)
             raise
-        record.group = group
-        record.helper = "runtime" in request
-        record.exit_file = request["exit_file"]
-        self._clones.containers[container] = record
-        if record.ready:
-            self._clones.started(record)
 
-    def _start_in(
+    def _start_in(self, group: _cgroups.Group, request_id: int, request: StartRequest, seccomp: bytes | None) -> None:
+        """The fast way, if that will do."""
+        plain = self._plain
+        if plain is None or "runtime" in request:
+            self._start_stepwise(group, request_id, request, seccomp)
+            return
+        flags, _ = self._way_to_start(request)
+
+        def make(stdio: tuple[int, int, int]) -> Attempt:
+            return plain.start(request, flags, group, stdio, seccomp)
+
+        def instead() -> None:
+            try:
+                self._start_stepwise(group, request_id, request, seccomp)
+            except OSError as error:
+                self._clones.remove_group(group)
+                self._voice.refuse(request_id, DRIVER, f"start: {error.strerror}")
+
+        try:
+            record = self._clones.attempt(request_id, request["container"], request["process"], make, instead)
+        except NotPlain:
+            self._start_stepwise(group, request_id, request, seccomp)
+        else:
+            self._take_in(record, group, request)
+
+    def _start_stepwise(
         self, group: _cgroups.Group, request_id: int, request: StartRequest, seccomp: bytes | None
-    ) -> Record:
-        """The fast way, if that will do; a record that is ready then."""
-        container, process = request["container"], request["process"]
+    ) -> None:
         flags, inside = self._way_to_start(request)
-        if self._plain is not None and "runtime" not in request:
-            plain = self._plain
-            with contextlib.suppress(NotPlain):
-                return self._clones.take_in(
-                    request_id, container, process, lambda stdio: plain.start(request, flags, group, stdio, seccomp)
-                )
-        return self._clones.spawn(request_id, container, process, group, seccomp, flags, inside)
+        container, process = request["container"], request["process"]
+        record = self._clones.spawn(request_id, container, process, group, seccomp, flags, inside)
+        record.helper = "runtime" in request
+        self._take_in(record, group, request)
+
+    def _take_in(self, record: Record, group: _cgroups.Group, request: StartRequest) -> None:
+        """A container's first process is there."""
+        record.group = group
+        record.exit_file = request["exit_file"]
+        self._clones.containers[record.container] = record
 
     def _way_to_start(self, request: StartRequest) -> tuple[int, Callable[[sandbox.Child], NoReturn]]:
         """The flags of the clone and what it does: it becomes the container, or has another runtime make it."""
