@@ -42,8 +42,12 @@ NUMBERS = dict(zip(_NAMES, _NUMBERS, strict=True))
 """Of x86-64."""
 
 _WORDS = 10
-"""Of eight bytes, a call: number, six arguments, result, where else that goes (an offset), whether it may fail."""
-_RESULT, _ALSO, _MAY_FAIL = 7, 8, 9
+"""Of eight bytes, a call: number, six arguments, result, where else that goes (in bytes), whether it may fail."""
+_RESULT, _ALSO = 7, 8
+_CALL, _WORD = struct.Struct(f"={_WORDS}q"), struct.Struct("=q")
+_SIZE = _CALL.size
+_NO_MORE = tuple((0,) * missing for missing in range(6, -1, -1))
+"""What fills up the arguments, by how many there are."""
 _PENDING = 1 << 62
 """In place of the result of a call that has not returned; the last one, exit_group, never does."""
 _MOST = 512
@@ -85,10 +89,10 @@ class Result:
 class Block:
     """Calls that are the same for every container, laid out once; what they refer to stays where it is."""
 
-    __slots__ = ("words",)
+    __slots__ = ("calls",)
 
-    def __init__(self, words: list[int]) -> None:
-        self.words = words
+    def __init__(self, calls: bytes) -> None:
+        self.calls = calls
 
 
 class _Memory:
@@ -97,12 +101,12 @@ class _Memory:
     __slots__ = ("_bytes", "address", "results")
 
     def __init__(self) -> None:
-        self._bytes = mmap.mmap(-1, _MOST * _WORDS * 8, flags=_PRIVATE)
+        self._bytes = mmap.mmap(-1, _MOST * _SIZE, flags=_PRIVATE)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._bytes))
         self.results = memoryview(self._bytes).cast("q")
 
-    def fill(self, words: list[int]) -> None:
-        struct.pack_into(f"={len(words)}q", self._bytes, 0, *words)
+    def fill(self, calls: bytearray) -> None:
+        self._bytes[: len(calls)] = calls
 
 
 class Run:
@@ -124,7 +128,7 @@ class Calls:
     def __init__(self) -> None:
         """Raises OSError where memory cannot be made executable."""
         self._free: list[_Memory] = []
-        self._words: list[int] = []
+        self._calls = bytearray()
         self._kept: list[object] = []
         self._constants: dict[bytes, int] = {}
         self._constant_buffers: list[object] = []
@@ -134,11 +138,11 @@ class Calls:
         )
 
     def __len__(self) -> int:
-        return len(self._words) // _WORDS
+        return len(self._calls) // _SIZE
 
     def clear(self) -> None:
         """Begin anew."""
-        self._words = []
+        self._calls.clear()
         self._kept = []
 
     # What calls refer to
@@ -178,28 +182,29 @@ class Calls:
 
     def add(self, name: str, *arguments: int | Result, may_fail: bool = False) -> Result:
         """One more call. ``may_fail``: the next one is made whatever becomes of it."""
-        index = len(self._words) // _WORDS
-        words = [NUMBERS[name], 0, 0, 0, 0, 0, 0, _PENDING, _RESULT * 8, int(may_fail)]
-        for position, argument in enumerate(arguments, 1):
+        index = len(self._calls) // _SIZE
+        words = list(arguments)
+        for position, argument in enumerate(arguments):
             if isinstance(argument, Result):
-                self._pass_on(argument.index, (index - argument.index) * _WORDS + position)
-            else:
-                words[position] = argument
-        self._words += words
+                words[position] = 0
+                self._pass_on(argument.index, (index - argument.index) * _SIZE + (position + 1) * _WORD.size)
+        self._calls += _CALL.pack(
+            NUMBERS[name], *words, *_NO_MORE[len(words)], _PENDING, _RESULT * _WORD.size, may_fail
+        )  # fmt: skip
         return Result(index)
 
-    def _pass_on(self, index: int, words: int) -> None:
-        also = index * _WORDS + _ALSO
-        assert self._words[also] == _RESULT * 8, "a result can be passed on once"
-        self._words[also] = words * 8
+    def _pass_on(self, index: int, offset: int) -> None:
+        also = index * _SIZE + _ALSO * _WORD.size
+        assert _WORD.unpack_from(self._calls, also)[0] == _RESULT * _WORD.size, "a result can be passed on once"
+        _WORD.pack_into(self._calls, also, offset)
 
     def block(self, first: int) -> Block:
         """What has been added since there were ``first`` calls, to be added again to other lists."""
-        return Block(self._words[first * _WORDS :])
+        return Block(bytes(self._calls[first * _SIZE :]))
 
     def add_block(self, block: Block) -> None:
         """Everything in it."""
-        self._words += block.words
+        self._calls += block.calls
 
     # Running
 
@@ -214,7 +219,7 @@ class Calls:
         if count > _MOST:
             raise ValueError(f"{count} system calls; at most {_MOST} are possible")
         memory = self._free.pop() if self._free else _Memory()
-        memory.fill(self._words)
+        memory.fill(self._calls)
         arguments, pidfd = sys_.clone_arguments(flags | sys_.CLONE_VM, cgroup)
         pid = self._run(ctypes.addressof(arguments), len(arguments), memory.address)
         if pid < 0:

@@ -58,12 +58,31 @@ class Group:
         """``cgroup.procs`` of the v1 groups."""
         self.limited = False
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Its directory is open, which otherwise it is only while its first process starts.
+
+        What is open is copied, and closed again, with every new process.
+        """
+        if self.parent >= 0:
+            self.fd = os.open(self.name, _DIRECTORY, dir_fd=self.parent)
+        try:
+            yield
+        finally:
+            self.close_directory()
+
+    def close_directory(self) -> None:
+        """Let go of the directory."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
     def close(self) -> None:
-        """Let go of the descriptors."""
-        for fd in (self.fd, *self.entered):
-            if fd >= 0:
-                os.close(fd)
-        self.fd, self.entered = -1, ()
+        """Let go of all descriptors."""
+        self.close_directory()
+        for fd in self.entered:
+            os.close(fd)
+        self.entered = ()
 
 
 class Cgroups:
@@ -145,17 +164,21 @@ class Cgroups:
 
     def update(self, group: Group, limits: LimitsRequest) -> None:
         """Change bounds of a container that runs; 0 leaves one as it is. Raises Failure, OSError."""
+        group.limited = group.limited or bool(limits["memory"])
+        entered = len(group.entered)
+        with group.opened():
+            self._change(group, limits)
+            for entry in group.entered[entered:]:
+                _move_in(group.fd, entry)
+
+    def _change(self, group: Group, limits: LimitsRequest) -> None:
         from bireme.launcher import _bounds
 
-        entered = len(group.entered)
-        group.limited = group.limited or bool(limits["memory"])
         try:
             for bound in _bounds.changed(limits):
                 self._set(group, *bound)
         except OSError as error:
             raise Failure(INVALID, f"the limit cannot be set: {(error.strerror or '').lower()}") from None
-        for entry in group.entered[entered:]:
-            _move_in(group.fd, entry)
 
     def _set(self, group: Group, controller: str, v2: dict[str, str], v1: dict[str, str]) -> None:
         if controller not in self.controllers and controller not in self._v1_base:
@@ -193,7 +216,7 @@ class Cgroups:
         if not group.limited:
             return False
         if "memory" in self.controllers:
-            return _field(_read(group.fd, "memory.events"), "oom_kill") > 0
+            return _field(_read(group.parent, f"{group.name}/memory.events"), "oom_kill") > 0
         path = f"{group.name}/memory.oom_control"
         return _field(_read(self._v1["memory"], path), "oom_kill") > 0
 
@@ -356,9 +379,18 @@ def _field(text: str, name: str) -> int:
     return 0
 
 
-def freeze(group: Group, frozen: bool) -> None:
-    """Ask the kernel to stop, or resume, all of a container's processes; ``is_frozen`` says when it has."""
-    _write(group.fd, "cgroup.freeze", "1" if frozen else "0")
+def freeze(group: Group, frozen: bool) -> int:
+    """Ask the kernel to stop, or resume, all of a container's processes.
+
+    Returns its ``cgroup.events``, open: ``is_frozen`` tells by that whether it has.
+    """
+    events = os.open(f"{group.name}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=group.parent)
+    try:
+        _write(group.parent, f"{group.name}/cgroup.freeze", "1" if frozen else "0")
+    except BaseException:
+        os.close(events)
+        raise
+    return events
 
 
 def is_frozen(events: int) -> bool:

@@ -185,6 +185,8 @@ class Clones:
     def started(self, record: Record) -> None:
         """Answer: it has been executed."""
         record.started = time.time_ns()
+        if record.group is not None:
+            record.group.close_directory()
         record.host_pid = self._find_host_pid(record.pidfd)
         names = [name for name in STREAMS if name in record.streams]
         facts = {"process": record.number, "pid": record.host_pid, "started": record.started, "streams": names}
@@ -350,10 +352,10 @@ class Clones:
     def freeze(self, request_id: int, container: str, *, frozen: bool) -> None:
         """Stop or resume a container; answered when the kernel says that it has."""
         record = self.running(container)
-        if record.group is None or record.group.fd < 0:
+        if record.group is None or record.group.parent < 0:
             raise Failure(DRIVER, "this host has no cgroup that can be frozen: mount the cgroup2 file system")
         self._forget_freezing(record, "another request came after it")
-        record.freezing = os.open("cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=record.group.fd)
+        record.freezing = _cgroups.freeze(record.group, frozen)
         record.freeze_id = request_id
 
         def check() -> None:
@@ -364,7 +366,6 @@ class Clones:
                 self._voice.answer(request_id, {})
 
         self._loop.watch(record.freezing, check, PRIORITY)
-        _cgroups.freeze(record.group, frozen)
         check()
 
     def _forget_freezing(self, record: Record, reason: str) -> None:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 _AT = sys_.AT_FDCWD
 _LONGEST_OPTION = 255
 _KERNELS_OWN = ("/proc", "/sys", "/dev")
-_LOOKED_UP = ("/etc/passwd", "/etc/group")
+_LOOKED_UP = ("/etc", "/etc/passwd", "/etc/group")
+_MOST_KNOWN = 256
 _DETACHED, _ONTO = sys_.MOVE_MOUNT_F_EMPTY_PATH, sys_.MOVE_MOUNT_T_EMPTY_PATH
 _IN_ROOT = sys_.RESOLVE_IN_ROOT | sys_.RESOLVE_NO_MAGICLINKS
 _STRICT = sys_.MS_NOSUID | sys_.MS_NODEV | sys_.MS_NOEXEC | sys_.MS_SILENT
@@ -103,12 +104,9 @@ class View:
             raise NotPlain
         return path
 
-    def find_user(self, user: str, groups: list[str]) -> _identity.Identity:
-        """Looked up in the root, since no volume covers what is read. Raises NotPlain where one may, Failure."""
-        for name in ("/etc", *_LOOKED_UP) if self._volumes else ():
-            if _is_below(name, self._volumes) or _is_link(name[1:], self.root):
-                raise NotPlain
-        return _identity.find(user, groups, self.root)
+    def may_cover(self, name: str) -> bool:
+        """Whether a volume lies over something, as far as no link leads elsewhere."""
+        return _is_below(name, self._volumes)
 
 
 def _is_below(path: str, places: tuple[str, ...] | list[str]) -> bool:
@@ -135,6 +133,41 @@ def _mount_root(root: RootRequest, *, nodev: bool) -> int:
     finally:
         os.fchdir(before)
         os.close(before)
+
+
+class Identities:
+    """Looks users up in the root, since no volume covers what is read; those of an image itself only once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], _identity.Identity] = {}
+
+    def find(self, view: View, request: StartRequest) -> _identity.Identity:
+        """Raises NotPlain where a volume may cover what is read, Failure."""
+        if any(view.may_cover(name) for name in _LOOKED_UP):
+            raise NotPlain
+        root, process = request["root"], request["process"]
+        key = (root["layers_directory"], *root["layers"], process["user"], *process["groups"])
+        known = self._known.get(key)
+        if known is not None and _has_no_etc(root):
+            return known
+        return self._look_up(view, request, key)
+
+    def _look_up(self, view: View, request: StartRequest, key: tuple[object, ...]) -> _identity.Identity:
+        process = request["process"]
+        links = any(_is_link(name[1:], view.root) for name in _LOOKED_UP)
+        if links and request["root"]["mounts"]:
+            raise NotPlain
+        found = _identity.find(process["user"], process["groups"], view.root)
+        if not links and _has_no_etc(request["root"]):
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
+
+def _has_no_etc(root: RootRequest) -> bool:
+    """Whether the container has written nothing of its own there."""
+    return not os.path.lexists(f"{root['layers_directory']}/{root['upper']}/etc")
 
 
 class Attempt:
@@ -167,6 +200,7 @@ class PlainSetup:
         self._bounding = _mask(number for number in range(_program.LAST_CAPABILITY + 1) if _may_be_had(number))
         self._blocks: dict[tuple[object, ...], Block] = {}
         self._filters: dict[bytes, int] = {}
+        self._identities = Identities()
 
     def start(
         self, request: StartRequest, flags: int, group: Group, stdio: tuple[int, int, int], seccomp: bytes | None
@@ -199,7 +233,7 @@ class PlainSetup:
     ) -> int:
         """The whole list; the number of the first of the calls that execute the command."""
         calls, process = self._calls, request["process"]
-        identity = view.find_user(process["user"], process["groups"])
+        identity = self._identities.find(view, request)
         calls.clear()
         self._begin(group)
         self._enter_root(view.root)

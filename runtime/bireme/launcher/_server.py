@@ -220,13 +220,16 @@ class Server:
     def _exec(self, request_id: int, request: ExecRequest, descriptors: list[int]) -> None:
         first = self._clones.running(request["container"])
         seccomp = self._filter(request["process"]["seccomp"])
+        group = first.group
+        assert group is not None, "every container has one"
 
         def inside(child: sandbox.Child) -> NoReturn:
             sandbox.join(request, child, first.pidfd, self._host)
 
         try:
             sys_.setns(first.pidfd, sys_.CLONE_NEWPID)
-            self._clones.spawn(request_id, first.container, request["process"], first.group, seccomp, 0, inside)
+            with group.opened():
+                self._clones.spawn(request_id, first.container, request["process"], group, seccomp, 0, inside)
         except OSError as error:
             if error.errno in _ENDING:
                 raise Failure(CONFLICT, f"container {first.container[:12]} is not running") from None
