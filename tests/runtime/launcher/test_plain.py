@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+import trio
 
-from bireme_actors import CommandNotExecutable, CommandNotFound, InvalidConfig
-from tests.runtime.launcher.harness import DOCKER_CAPABILITIES, Bench, communicate, open_bench
+from bireme_actors import BiremeError, CommandNotExecutable, CommandNotFound, Conflict, InvalidConfig
+from tests.runtime.launcher.harness import DOCKER_CAPABILITIES, Bench, Finished, communicate, open_bench
 
 pytestmark = pytest.mark.root
 
@@ -149,3 +150,64 @@ async def test_a_memory_bound_that_is_too_tight_ends_the_container_alone(bench: 
     done = await bench.run_shell("x=$(head -c 50000000 /dev/zero | tr '\\0' x); echo $x", limits=(6 << 20, 0, 0))
     assert done.code != 0
     assert (await bench.run(bench.start_request("true"))).code == 0
+
+
+async def test_many_at_once_of_which_some_fail(bench: Bench) -> None:
+    """Those that fail are set up again, step by step, in the middle of the others."""
+    commands = {"ok": ("hostname",), "no": ("nothing",), "where": ("pwd",)}
+    outcomes: dict[str, Finished | type[BiremeError]] = {}
+
+    async def run(container: str, kind: str) -> None:
+        cwd = "/not/there/yet" if kind == "where" else "/"
+        try:
+            outcomes[container] = await bench.run(bench.start_request(*commands[kind], container=container, cwd=cwd))
+        except BiremeError as error:
+            outcomes[container] = type(error)
+
+    descriptors = sorted(os.listdir(f"/proc/{bench.launcher.facts['pid']}/fd"))
+    async with trio.open_nursery() as nursery:
+        for number in range(30):
+            kind = list(commands)[number % 3]
+            nursery.start_soon(run, f"{kind}{number}", kind)
+    for container, outcome in outcomes.items():
+        if container.startswith("no"):
+            assert outcome is CommandNotFound
+        else:
+            assert isinstance(outcome, Finished)
+            assert (outcome.out, outcome.err) == ("boat\n" if container[0] == "o" else "/not/there/yet\n", "")
+    assert sorted(os.listdir(f"/proc/{bench.launcher.facts['pid']}/fd")) == descriptors
+    assert bench.groups() == []
+
+
+async def test_one_that_hangs_in_its_set_up_holds_up_nobody(bench: Bench) -> None:
+    """It is born frozen, so that it comes no further than its birth."""
+    running = await bench.start_sleeper("runs")
+    top = bench.cgroup()
+    assert top is not None
+    freezer = top / "confined" / "cgroup.freeze"
+    freezer.write_text("1")
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.launcher.start, bench.start_request("true", container="hangs"))
+            while len(bench.groups()) < 2:
+                await trio.lowlevel.checkpoint()
+            with pytest.raises(Conflict):
+                await bench.launcher.start(bench.start_request("true", container="runs"))
+            nursery.cancel_scope.cancel()
+        assert [name.partition(".")[0] for name in bench.groups()] == ["runs"]
+        assert bench.launcher.statistics() == {"asks": 0, "processes": 1}
+    finally:
+        freezer.write_text("0")
+    await bench.end(running, "runs")
+
+
+async def test_an_image_is_asked_for_its_users_once_but_a_container_for_its_own(bench: Bench) -> None:
+    for _ in range(2):
+        done = await bench.run(bench.start_request("id", user="ann"))
+        assert done.out.startswith("uid=1000(ann) gid=1001(ann)")
+    etc = bench.root / "containers/c0/upper/etc"
+    etc.mkdir()
+    (etc / "passwd").write_text("ann:x:2000:2001:Ann:/:/bin/sh\n")
+    assert (await bench.run(bench.start_request("id", "-u", user="ann"))).out == "2000\n"
+    other = await bench.run(bench.start_request("id", "-u", container="c1", user="ann"))
+    assert other.out == "1000\n"
