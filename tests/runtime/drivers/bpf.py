@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import struct
 from collections.abc import Sequence
@@ -12,6 +13,12 @@ _COMPARISONS = {0x15: operator.eq, 0x25: operator.gt, 0x35: operator.ge, 0x45: o
 X86_64, X86, AARCH64, ARM = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028
 """The kernel's AUDIT_ARCH values; x32 programs have that of x86-64 and a bit set in the number."""
 X32_BIT = 0x40000000
+
+
+@functools.lru_cache(maxsize=16)
+def instructions(program: bytes) -> list[tuple[int, int, int, int]]:
+    """Each as (code, jump if true, jump if false, operand)."""
+    return list(struct.iter_unpack("<HBBI", program))
 
 
 def decide(program: bytes, number: int, arguments: Sequence[int] = (), architecture: int = X86_64) -> int:
@@ -26,7 +33,7 @@ def steps_of(program: bytes, number: int, arguments: Sequence[int] = (), archite
 
 def _run(program: bytes, number: int, arguments: Sequence[int], architecture: int) -> tuple[int, int]:
     data = struct.pack("<IIQ6Q", number, architecture, 0, *(*arguments, 0, 0, 0, 0, 0, 0)[:6])
-    code = [struct.unpack_from("<HBBI", program, at) for at in range(0, len(program), 8)]
+    code = instructions(program)
     place = accumulator = steps = 0
     while True:
         steps += 1

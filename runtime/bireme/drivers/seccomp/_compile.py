@@ -3,6 +3,7 @@
 Libseccomp knows the numbers of the system calls that existed when it was released. A call it does not know cannot be
 allowed, and the profile's EPERM would mislead programs that try a new call first and fall back on ENOSYS. So a few
 instructions stand in front: a call numbered above all that the rules name fails with ENOSYS, as on an older kernel.
+What has come out is then written anew, shorter (``_shrink``).
 
 Slow (tens of milliseconds, a large profile takes longer): call it from a thread.
 """
@@ -15,10 +16,11 @@ import struct
 from collections.abc import Iterable
 from types import ModuleType
 
+from bireme.drivers.seccomp import _shrink
 from bireme.drivers.seccomp._profile import ALLOW, Compare, Rules, compare_groups, fail_with
 from bireme_actors import InvalidConfig, MissingRequirement
 
-FORMAT = "1"
+FORMAT = "2"
 """Changes whenever equal rules become another program."""
 
 MOST_INSTRUCTIONS = 4096
@@ -43,7 +45,7 @@ def program(rules: Rules) -> bytes:
         code = _export(library, _filter(library, rules, architectures))
     except OSError as error:
         raise InvalidConfig(f"libseccomp refuses the seccomp profile: {error.strerror}") from None
-    code = _unknown_calls(library, rules, architectures) + code
+    code = _shrink.shrink(_unknown_calls(library, rules, architectures) + code)
     if len(code) // 8 > MOST_INSTRUCTIONS:
         raise InvalidConfig(
             f"the seccomp profile is too large: {len(code) // 8} instructions, {MOST_INSTRUCTIONS} are possible"
