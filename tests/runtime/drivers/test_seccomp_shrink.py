@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bireme.drivers import capabilities
-from bireme.drivers.seccomp import _compile, _shrink
+from bireme.drivers.seccomp import _compile, _meaning, _shrink
 from bireme.drivers.seccomp._default import DEFAULT
 from bireme.drivers.seccomp._profile import ALLOW, Compare, Host, Machine, Rules, fail_with
 from tests.runtime.drivers.bpf import AARCH64, ARM, X32_BIT, X86, X86_64, decide, instructions, steps_of
@@ -196,19 +196,19 @@ def test_architectures_by_order_stay() -> None:
 def test_either_check_finds_every_wrong_instruction() -> None:
     """Each operand of the result is changed in turn, as a mistake in writing would."""
     original, shorter = default()
-    graph, code = _shrink._Graph(), instructions(original)
-    meaning = _shrink._meaning(graph, code, ())
+    graph, code = _meaning.Graph(), instructions(original)
+    meaning = _meaning.read(graph, code, ())
     for place, (operation, yes, no, operand) in enumerate(instructions(shorter)):
         wrong = list(instructions(shorter))
         wrong[place] = (operation, yes, no, operand ^ 64)
-        assert refused(lambda wrong: _shrink._meaning(graph, wrong, meaning) == meaning, wrong), (place, wrong[place])
+        assert refused(lambda wrong: _meaning.read(graph, wrong, meaning) == meaning, wrong), (place, wrong[place])
         assert refused(lambda wrong: _shrink._run_alike(code, wrong, meaning), wrong), (place, wrong[place])
 
 
-def refused(check: Callable[[_shrink.Code], bool], wrong: _shrink.Code) -> bool:
+def refused(check: Callable[[_meaning.Code], bool], wrong: _meaning.Code) -> bool:
     try:
         return not check(wrong)
-    except (_shrink._NotUnderstoodError, IndexError):
+    except (_meaning.NotUnderstoodError, IndexError):
         return True
 
 
