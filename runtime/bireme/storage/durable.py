@@ -1,14 +1,15 @@
 """The disk, shared: all who wait for it at the same time are served by one pass of one worker thread.
 
 Theory of operation. A hop to a thread and back costs an event loop more than the few file operations it is made for,
-and a disk flush costs more than both. So tasks queue their *jobs*, and one of them *leads*: it takes the whole queue
-to a worker thread, in which the jobs are done in turn. A job that needs something on disk before it goes on yields a
+and a disk flush costs more than both. So tasks queue their *jobs*, and one of them *leads*: it takes the queue to a
+worker thread, in which the jobs are done in turn. A job that needs something on disk before it goes on yields a
 ``Flush``; once every job of the pass has come that far, all are flushed together and then go on. Newcomers meanwhile
-queue for the next pass; a few may be under way at once, so that one slow flush holds up nobody else.
+queue for the next pass; a few may be under way at once, so that one slow flush holds up nobody else. A pass takes only
+so many that a flush is worth it: of a thousand containers that are to start the first ones are not to wait for the last.
 
-Rules. There is at most one leader that has not left yet (``_gathering``), and its own job is in the queue until it
-leaves; who leaves takes all. Whoever ends a pass, or gives up leading, appoints the first in the queue. What a job
-raises is its own task's alone.
+Rules. There is at most one leader that has not left yet (``_gathering``), and its own job is the first in the queue
+until it leaves. Whoever leaves, ends a pass, or gives up leading, appoints the next one. What a job raises is its own
+task's alone.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ P = ParamSpec("P")
 
 LANES = 3
 """Passes that may be under way at once."""
+
+LARGEST_PASS = 8
+"""Jobs; a flush for eight costs little more than one for one, and from there on as much again for each."""
 
 CLOSE_SECONDS = 10.0
 """The longest that leaving ``open_disk`` waits for what is being deleted."""
@@ -165,9 +169,10 @@ class Disk:
             self._appoint(self._queue[0])
 
     async def _lead(self) -> None:
-        jobs, self._queue = self._queue, []
+        jobs, self._queue = self._queue[:LARGEST_PASS], self._queue[LARGEST_PASS:]
         self._gathering = False
         self._under_way += 1
+        self._appoint_next()
         try:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(_pass, jobs, limiter=self._limiter)
