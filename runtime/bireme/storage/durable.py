@@ -4,8 +4,8 @@ Theory of operation. A hop to a thread and back costs an event loop more than th
 and a disk flush costs more than both. So tasks queue their *jobs*, and one of them *leads*: it takes the queue to a
 worker thread, in which the jobs are done in turn. A job that needs something on disk before it goes on yields a
 ``Flush``; once every job of the pass has come that far, all are flushed together and then go on. Newcomers meanwhile
-queue for the next pass; a few may be under way at once, so that one slow flush holds up nobody else. A pass takes only
-so many that a flush is worth it: of a thousand containers that are to start the first ones are not to wait for the last.
+queue for the next pass; a few may be under way at once, so that one slow flush holds up nobody else. A pass takes no
+more than are worth a flush: of a thousand containers that are to start the first ones are not to wait for the last.
 
 Rules. There is at most one leader that has not left yet (``_gathering``), and its own job is the first in the queue
 until it leaves. Whoever leaves, ends a pass, or gives up leading, appoints the next one. What a job raises is its own
