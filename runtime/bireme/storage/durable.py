@@ -38,7 +38,7 @@ LANES = 3
 """Passes that may be under way at once."""
 
 LARGEST_PASS = 8
-"""Jobs; a flush for eight costs little more than one for one, and from there on as much again for each."""
+"""Jobs: for each of eight a shared flush costs a third of one of its own, hardly less for more (``_LITTLE``)."""
 
 CLOSE_SECONDS = 10.0
 """The longest that leaving ``open_disk`` waits for what is being deleted."""
