@@ -74,16 +74,21 @@ def forget(bireme: Cli, *names: str) -> None:
     bireme.ok("rmi", *names)
 
 
-def hang_up_in_the_middle(bireme: Cli, name: str) -> None:
-    """Ask for a pull by the API, and go as soon as something of the large layer has come."""
+def hang_up_in_the_middle(bireme: Cli, line: Line, image: str) -> None:
+    """Ask for a pull by the API, and go once something of the large layer has come and the line has stalled.
+
+    Not before: what stalls is the first connection that gets so far, which would be another one then.
+    """
+    name = f"{line.host}/{image}"
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(PATIENCE)
         sock.connect(str(bireme.run_dir / "bireme.sock"))
         repository, _, tag = name.rpartition(":")
         sock.sendall(f"POST /images/create?fromImage={repository}&tag={tag} HTTP/1.1\r\nHost: d\r\n\r\n".encode())
         with sock.makefile("rb") as lines:
-            for line in lines:
-                if b"Downloading" in line and json.loads(line)["progressDetail"]["total"] > 4 << 20:
+            for step in lines:
+                if b"Downloading" in step and json.loads(step)["progressDetail"]["total"] > 4 << 20:
+                    assert line.broken.wait(PATIENCE)
                     return
     raise AssertionError("the pull ended before it was broken off")
 
@@ -162,8 +167,8 @@ def test_a_pull_that_is_interrupted_goes_on_another_time(bireme: Cli, open_regis
     bireme.ok("push", name)
     forget(bireme, name)
     with Line(open_registry, allowed=2_500_000, stall=True) as line:
+        hang_up_in_the_middle(bireme, line, "stalled:1")
         other = f"{line.host}/stalled:1"
-        hang_up_in_the_middle(bireme, other)
         assert bireme.ok("images", "-q") == ""
         assert line.ranges == []
         bireme.ok("pull", other)
@@ -178,7 +183,7 @@ def test_what_was_fetched_in_vain_goes_with_a_prune(bireme: Cli, open_registry: 
     bireme.ok("push", name)
     forget(bireme, name)
     with Line(open_registry, allowed=2_500_000, stall=True) as line:
-        hang_up_in_the_middle(bireme, f"{line.host}/pruned:1")
+        hang_up_in_the_middle(bireme, line, "pruned:1")
     staging = bireme.root / "images" / "staging"
     assert list(staging.glob("blob-*"))
     bireme.ok("image", "prune", "-f")

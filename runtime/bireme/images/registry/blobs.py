@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial as bound
 from http import HTTPStatus
 
 import httpx
@@ -20,7 +19,6 @@ from bireme.images.registry.session import MOST_REFUSAL, Session, body_of, read_
 from bireme_actors import StorageError
 
 _FLUSH = 1 << 20
-_FLUSH_SECONDS = 5.0
 _PROGRESS_THAT_COUNTS = 1 << 20
 """Whoever comes that much further between two breaks may break as often as he likes."""
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(?:\d{1,19}|\*)")
@@ -153,13 +151,18 @@ async def _receive(response: httpx.Response, partial: Partial, descriptor: Descr
                     raise _too_long(descriptor)
                 line.count("Downloading", partial.length + len(pending), descriptor.size)
                 if len(pending) >= _FLUSH:
-                    data = bytes(pending)
-                    pending.clear()
-                    await trio.to_thread.run_sync(partial.append, data)
+                    await _keep(partial, pending)
     finally:
         if pending:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _FLUSH_SECONDS):
-                await trio.to_thread.run_sync(bound(partial.append, bytes(pending)))
+            await _keep(partial, pending)
+
+
+async def _keep(partial: Partial, pending: bytearray) -> None:
+    """Write what has come, also when cancelled: it would have to be fetched again."""
+    data = bytes(pending)
+    pending.clear()
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(partial.append, data)
 
 
 def _too_long(descriptor: Descriptor) -> RegistryError:
