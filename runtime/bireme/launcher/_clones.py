@@ -20,6 +20,7 @@ from bireme.launcher import _cgroups, _protocol, sandbox
 from bireme.launcher._loop import PRIORITY, Loop
 from bireme.launcher._processes import STREAMS, Pipes, Record, close_all
 from bireme.launcher._protocol import ABORTED, CONFLICT, DRIVER, Failure
+from bireme.launcher._turns import Turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Clones:
         self._last_number = 0
         self.keeps_streams = False
         """Whether copies of the containers' streams are kept, for an engine that comes after this one."""
+        self.turns = Turns(loop)
         self.records: dict[int, Record] = {}
         self.containers: dict[str, Record] = {}
 
@@ -104,6 +106,7 @@ class Clones:
         record.attempt, record.instead, record.plain = attempt, instead, True
         self._loop.watch(attempt.told, lambda: self._attempt_over(record))
         self._watch(record)
+        self.turns.began(record.number)
         return record
 
     def _attempt_over(self, record: Record) -> None:
@@ -119,6 +122,7 @@ class Clones:
             self._reap(record)
             self.drop(record)
             record.instead()
+        self.turns.over(record.number)
 
     def _note_birth(self, request_id: int, container: str, pid: int, pidfd: int) -> Record:
         self._last_number += 1
@@ -383,6 +387,7 @@ class Clones:
 
     def abandon(self) -> None:
         """The engine has gone: end what nobody can take over, and answer nobody any more."""
+        self.turns.clear()
         for record in list(self.records.values()):
             record.request_id = record.freeze_id = 0
             if record.group is None or not record.started:
@@ -397,6 +402,7 @@ class Clones:
 
         The youngest first: a container's first process cannot end before those that joined it have been reaped.
         """
+        self.turns.clear()
         for record in self.records.values():
             self.send_signal(record, signal.SIGKILL)
         for record in reversed(list(self.records.values())):

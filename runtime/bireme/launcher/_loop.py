@@ -21,8 +21,7 @@ class Loop:
         self._forgotten: set[int] = set()
         """Descriptors given up since the last poll: a number among its events may belong to another file by now."""
         self._running = False
-        self._at = 0.0
-        self._timer: Callable[[], None] | None = None
+        self._timers: dict[Callable[[], None], float] = {}
 
     def watch(self, fd: int, callback: Callable[[], None], events: int = READABLE) -> None:
         """Call back while ``fd`` has ``events``."""
@@ -40,8 +39,8 @@ class Loop:
             self._forgotten.add(fd)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call back once, a while from now; there is one such call at a time, the latest counts."""
-        self._at, self._timer = time.monotonic() + seconds, callback
+        """Call back once, a while from now; of the same ``callback`` the latest call counts."""
+        self._timers[callback] = time.monotonic() + seconds
 
     def stop(self) -> None:
         """Return from ``run`` after the present callback."""
@@ -59,9 +58,12 @@ class Loop:
             self._fire()
 
     def _patience(self) -> float | None:
-        return None if self._timer is None else max(0.0, self._at - time.monotonic())
+        return max(0.0, min(self._timers.values()) - time.monotonic()) if self._timers else None
 
     def _fire(self) -> None:
-        if self._timer is not None and time.monotonic() >= self._at:
-            timer, self._timer = self._timer, None
-            timer()
+        if not self._timers:
+            return
+        now = time.monotonic()
+        for callback in [callback for callback, at in self._timers.items() if at <= now]:
+            del self._timers[callback]
+            callback()

@@ -20,11 +20,11 @@ from bireme.launcher._link import Link, Voice
 from bireme.launcher._loop import Loop
 from bireme.launcher._plain import NotPlain, PlainSetup
 from bireme.launcher._processes import STREAMS, Record
-from bireme.launcher._protocol import CONFLICT, DRIVER, MISSING, Failure
+from bireme.launcher._protocol import ABORTED, CONFLICT, DRIVER, MISSING, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, NoReturn
 
     from bireme.launcher._plain import Attempt
@@ -121,19 +121,26 @@ class Server:
     def _handle(self, message: Message, descriptors: list[int]) -> None:
         request_id: int = message["id"]
         try:
-            operation = self._operations[message["op"]]
-            operation(request_id, message.get("request", {}), descriptors)
+            with self._refusing(request_id, message.get("op")):
+                operation = self._operations[message["op"]]
+                operation(request_id, message.get("request", {}), descriptors)
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+
+    @contextlib.contextmanager
+    def _refusing(self, request_id: int, operation: object) -> Iterator[None]:
+        """What goes wrong inside is the answer to the request."""
+        try:
+            yield
         except Failure as failure:
             self._voice.refuse(request_id, failure.kind, failure.message)
         except OSError as error:
             self._voice.refuse(
-                request_id, DRIVER, f"{message['op']}: {error.strerror}: {error.filename or ''}".rstrip(": ")
+                request_id, DRIVER, f"{operation}: {error.strerror}: {error.filename or ''}".rstrip(": ")
             )
         except (LookupError, TypeError, ValueError) as error:
-            self._voice.refuse(request_id, DRIVER, f"the launcher does not understand {message.get('op')!r}: {error!r}")
-        finally:
-            for fd in descriptors:
-                os.close(fd)
+            self._voice.refuse(request_id, DRIVER, f"the launcher does not understand {operation!r}: {error!r}")
 
     def _seccomp(self, request_id: int, message: Message, descriptors: list[int]) -> None:
         """Keep a filter under its name."""
@@ -152,6 +159,13 @@ class Server:
     # Processes
 
     def _start(self, request_id: int, request: StartRequest, descriptors: list[int]) -> None:
+        def begin() -> None:
+            with self._refusing(request_id, "start"):
+                self._begin(request_id, request)
+
+        self._clones.turns.take(request_id, begin)
+
+    def _begin(self, request_id: int, request: StartRequest) -> None:
         container = request["container"]
         if container in self._clones.containers:
             raise Failure(CONFLICT, f"container {container[:12]} is running, or not cleaned up yet")
@@ -159,8 +173,13 @@ class Server:
         self._starts += 1
         name = f"{container[:32]}.{self._starts}"
         group = self._cgroups.create(name, request["limits"], privileged=request["privileged"])
-        try:
+        with self._removing_if_it_fails(group):
             self._start_in(group, request_id, request, seccomp)
+
+    @contextlib.contextmanager
+    def _removing_if_it_fails(self, group: _cgroups.Group) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             self._clones.remove_group(group)
             raise
@@ -177,11 +196,8 @@ class Server:
             return plain.start(request, flags, group, stdio, seccomp)
 
         def instead() -> None:
-            try:
+            with self._refusing(request_id, "start"), self._removing_if_it_fails(group):
                 self._start_stepwise(group, request_id, request, seccomp)
-            except OSError as error:
-                self._clones.remove_group(group)
-                self._voice.refuse(request_id, DRIVER, f"start: {error.strerror}")
 
         try:
             record = self._clones.attempt(request_id, request["container"], request["process"], make, instead)
@@ -251,6 +267,8 @@ class Server:
 
     def _abort(self, request_id: int, message: Message, descriptors: list[int]) -> None:
         """Give up a request: what it has cloned is killed, whether it has been answered or not."""
+        if self._clones.turns.withdraw(message["id"]):
+            self._voice.refuse(message["id"], ABORTED, "given up before it began")
         for record in list(self._clones.records.values()):
             if record.request_id == message["id"]:
                 self._clones.send_signal(record, signal.SIGKILL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -179,14 +181,22 @@ async def test_many_at_once_of_which_some_fail(bench: Bench) -> None:
     assert bench.groups() == []
 
 
-async def test_one_that_hangs_in_its_set_up_holds_up_nobody(bench: Bench) -> None:
-    """It is born frozen, so that it comes no further than its birth."""
-    running = await bench.start_sleeper("runs")
+@contextlib.contextmanager
+def born_frozen(bench: Bench) -> Iterator[None]:
+    """Containers come no further than their birth."""
     top = bench.cgroup()
     assert top is not None
     freezer = top / "confined" / "cgroup.freeze"
     freezer.write_text("1")
     try:
+        yield
+    finally:
+        freezer.write_text("0")
+
+
+async def test_one_that_hangs_in_its_set_up_holds_up_nobody(bench: Bench) -> None:
+    running = await bench.start_sleeper("runs")
+    with born_frozen(bench):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bench.launcher.start, bench.start_request("true", container="hangs"))
             while len(bench.groups()) < 2:
@@ -196,9 +206,22 @@ async def test_one_that_hangs_in_its_set_up_holds_up_nobody(bench: Bench) -> Non
             nursery.cancel_scope.cancel()
         assert [name.partition(".")[0] for name in bench.groups()] == ["runs"]
         assert bench.launcher.statistics() == {"asks": 0, "processes": 1}
-    finally:
-        freezer.write_text("0")
     await bench.end(running, "runs")
+
+
+async def test_those_that_hang_and_those_that_wait_for_their_turn_can_be_given_up(bench: Bench) -> None:
+    most = len(os.sched_getaffinity(0)) + 1
+    with born_frozen(bench):
+        async with trio.open_nursery() as nursery:
+            for number in range(most + 30):
+                request = bench.start_request("true", container=f"hangs{number}")
+                nursery.start_soon(bench.launcher.start, request)
+            while len(bench.groups()) <= most:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert bench.groups() == []
+        assert bench.launcher.statistics() == {"asks": 0, "processes": 0}
+    assert (await bench.run(bench.start_request("true"))).code == 0
 
 
 async def test_an_image_is_asked_for_its_users_once_but_a_container_for_its_own(bench: Bench) -> None:

@@ -166,18 +166,38 @@ def test_forgetting_stops_the_calls() -> None:
     os.close(writing)
 
 
-def test_the_latest_timer_counts() -> None:
+def test_timers_are_kept_apart_and_of_one_the_latest_counts() -> None:
     loop = Loop()
-    called: list[int] = []
-    loop.call_later(0.0, lambda: called.append(1))
+    called: list[str] = []
 
-    def second() -> None:
-        called.append(2)
+    def often() -> None:
+        called.append("often")
+
+    def last() -> None:
+        called.append("last")
         loop.stop()
 
-    loop.call_later(0.0, second)
+    loop.call_later(0.0, often)
+    loop.call_later(0.01, often)
+    loop.call_later(0.03, last)
     loop.run()
-    assert called == [2]
+    assert called == ["often", "last"]
+
+
+def test_a_timer_may_set_itself_again() -> None:
+    loop = Loop()
+    left = [3]
+
+    def again() -> None:
+        left[0] -= 1
+        if left[0]:
+            loop.call_later(0.0, again)
+        else:
+            loop.stop()
+
+    loop.call_later(0.0, again)
+    loop.run()
+    assert left == [0]
 
 
 def test_events_can_be_changed() -> None:
