@@ -28,10 +28,12 @@ LEFT_OUT = ("test_compose.py", "test_core_registry.py", "test_project_settings.p
 """Need docker compose, an image of a registry, and a library for reading the suite's own project file."""
 
 OF_THE_HOST = (
+    "core/tests/test_core.py::test_get_logs",
     "core/tests/test_utils.py::test_inside_container",
     "core/tests/test_wait_strategies.py::TestFileExistsWaitStrategy::test_wait_until_ready[file_not_exists_timeout]",
 )
-"""Fail where the tests themselves run in a container, and where others make and remove files in /tmp meanwhile."""
+"""Fail where the machine is so busy that a container has printed nothing yet when its start has been answered, where
+the tests themselves run in a container, and where others make and remove files in /tmp meanwhile."""
 
 ALONE = ("test_config.py",)
 """Leave a configuration behind that is others' too."""
