@@ -17,6 +17,7 @@ from bireme_actors._errors import (
     MissingRequirement,
     NotFound,
     NotModified,
+    OutputNotKept,
     StorageError,
     Unsupported,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "NotModified",
     "OnExit",
     "OutputLog",
+    "OutputNotKept",
     "Pause",
     "Ports",
     "Process",

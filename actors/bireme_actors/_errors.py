@@ -35,6 +35,10 @@ class Unsupported(InvalidConfig):
     """The request is well formed but ruled out by the specification or by this host; the text says by what."""
 
 
+class OutputNotKept(Unsupported):
+    """What the container has printed cannot be read again: its log driver is ``none``, by which nothing is kept."""
+
+
 class DependencyFailed(BiremeError):
     """Something this depends on failed first: a volumes-from source that did not start."""
 

@@ -149,10 +149,24 @@ class ContainerStore(Protocol):
 
 
 class OutputLog(Protocol):
-    """One container's output, kept. Readers follow it at their own pace, so none can hold the container up."""
+    """One container's output. Readers follow at their own pace what is kept, so none can hold the container up; what
+    is not kept waits for its readers in memory, of which there is only so much.
+    """
+
+    @property
+    def full(self) -> bool:
+        """Whether readers should be waited for before more is appended; never of a log that is kept."""
+        ...
 
     def append(self, stream: str, data: bytes) -> None:
-        """Keep ``data`` of ``stdout`` or ``stderr``, stamped now. Never raises: a full disk loses output, not work."""
+        """Take ``data`` of ``stdout`` or ``stderr``, stamped now. Never raises: a full disk loses output, not work."""
+        ...
+
+    async def wait_room(self) -> None:
+        """Wait until it is not full any more, for a bounded time: who reads nothing at all is given up.
+
+        Cancelled: nothing changes, and more may be appended all the same.
+        """
         ...
 
     def end(self) -> None:

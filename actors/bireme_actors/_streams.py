@@ -92,7 +92,7 @@ class Stdin:
 async def watch(
     process: Process, log: OutputLog, stdin: Stdin, spawn: Callable[[Callable[[], Awaitable[None]]], None]
 ) -> ExitStatus:
-    """Connect a process's streams, keep its output until the exit and at most DRAIN_SECONDS longer; its exit.
+    """Connect a process's streams, take its output until the exit and at most DRAIN_SECONDS longer; its exit.
 
     ``spawn`` runs a pump beside; cancelling them is its business. Cancelled: what was read is kept.
     """
@@ -103,6 +103,8 @@ async def watch(
         spawn(pump.run)
     status = await process.wait()
     with trio.move_on_after(DRAIN_SECONDS):
+        for pump in pumps:
+            pump.hurry()
         await stdin.disconnect()
         for pump in pumps:
             await pump.wait_ended()
@@ -112,15 +114,16 @@ async def watch(
 
 
 class Pump:
-    """Copies one output stream into the log until it ends."""
+    """Copies one output stream into the log until it ends, no faster than the log can take it."""
 
-    __slots__ = ("_ended", "_log", "_name", "_source", "_waiting")
+    __slots__ = ("_ended", "_held", "_hurried", "_log", "_name", "_source", "_waiting")
 
     def __init__(self, name: str, source: ByteSource, log: OutputLog) -> None:
         self._name = name
         self._source = source
         self._log = log
-        self._ended = False
+        self._ended = self._hurried = False
+        self._held: trio.CancelScope | None = None
         self._waiting: trio.Event | None = None
 
     @protected
@@ -129,6 +132,8 @@ class Pump:
         try:
             while data := await self._source.receive_some(CHUNK):
                 self._log.append(self._name, bytes(data))
+                if self._log.full and not self._hurried:
+                    await self._wait_room()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
         finally:
@@ -136,6 +141,16 @@ class Pump:
             self._ended = True
             if self._waiting is not None:
                 self._waiting.set()
+
+    async def _wait_room(self) -> None:
+        with trio.CancelScope() as self._held:
+            await self._log.wait_room()
+
+    def hurry(self) -> None:
+        """The process has ended, so not much can come: wait for no reader any more, lest the rest be lost."""
+        self._hurried = True
+        if self._held is not None:
+            self._held.cancel()
 
     async def wait_ended(self) -> None:
         """Wait for the end of the stream; for one task, and no checkpoint if it has ended."""

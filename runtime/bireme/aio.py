@@ -132,7 +132,7 @@ class Container(_Face, _portal.ContainerFace):
         await self._call(self._container.rename, name)
 
     def logs(self, **options: Any) -> AsyncGenerator[LogEntry]:
-        source = aclosing(self._container.logs(**options))
+        source = aclosing(self._read(self._container.logs, **options))
         return _iterate(self._portal, _portal.Stream(self._portal, source))
 
     @asynccontextmanager

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+import trio
+
 from bireme_actors._errors import DriverError, NotFound, StorageError
 from bireme_actors._model import (
     ContainerConfig,
@@ -135,15 +137,22 @@ class MemoryContainers:
 
 
 class MemoryLog:
-    """An ``OutputLog``: ``entries`` are (stream, data), ``runs`` counts the ends."""
+    """An ``OutputLog``: ``entries`` are (stream, data), ``runs`` counts the ends; ``full`` is for the test to say."""
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, bytes]] = []
         self.runs = 0
+        self.full = False
+        self.room = trio.Event()
+        """To be set by the test that has said ``full``."""
 
     def append(self, stream: str, data: bytes) -> None:
         """See ``OutputLog.append``."""
         self.entries.append((stream, data))
+
+    async def wait_room(self) -> None:
+        """See ``OutputLog.wait_room``."""
+        await self.room.wait()
 
     def end(self) -> None:
         """See ``OutputLog.end``."""

@@ -79,7 +79,7 @@ CREATE_FLAGS = (
     Flag("interactive", "i", summary="Keep STDIN open even if not attached"),
     Flag("label", "l", LIST, "Set meta data on a container", check=check_label),
     Flag("label-file", "", LIST, "Read in a line delimited file of labels"),
-    Flag("log-driver", "", STRING, "Logging driver for the container: json-file or local"),
+    Flag("log-driver", "", STRING, "Logging driver for the container: json-file, local or none"),
     Flag("log-opt", "", LIST, "Log driver options: max-size=10m, max-file=3", check=_check_log_option),
     Flag("memory", "m", "bytes", "Memory limit", check=parse_bytes),
     Flag("memory-reservation", "", "bytes", "Memory soft limit", check=parse_bytes),
@@ -260,6 +260,9 @@ def _host(options: Values) -> dict[str, Any]:
 
 
 def _log_config(options: Values) -> dict[str, Any]:
+    """Raises CliError for options of a log that is not kept."""
+    if options.text("log-driver") == "none" and options.many("log-opt"):
+        raise CliError("bireme: invalid logging opts for driver none", ENGINE_ERROR)
     given = dict(text.split("=", 1) for text in options.many("log-opt"))
     config = {"Type": options.text("log-driver"), "Config": given}
     return {key: value for key, value in config.items() if value}

@@ -1,19 +1,18 @@
 """Taking part in a container's streams: its output from this very moment on, its input while the attachment lasts.
 
 Output comes out of the container's log, so a reader who is slow, or gone, holds up neither the container nor anybody
-else.
+else. Where no log is kept (``storage.LiveOutput``) a reader may hold it up, within bounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
 import trio
 
-from bireme.storage import ContainerLog, LogEntry
+from bireme.storage import ContainerLog, LiveOutput, LogEntry
 from bireme_actors import ContainerActor, WaitCondition
 
 _LEAVE_SECONDS = 1.0
@@ -26,7 +25,7 @@ class Attachment:
     def __init__(
         self,
         actor: ContainerActor,
-        log: ContainerLog,
+        log: ContainerLog | LiveOutput,
         *,
         stdin: bool,
         stdout: bool,
@@ -35,9 +34,8 @@ class Attachment:
         stream: bool,
     ) -> None:
         self._actor = actor
-        self._log = log
-        self._start = None if logs else log.position()
         self._wanted = {name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted}
+        self._output = log.attach(logs=logs, follow=stream) if self._wanted else None
         self._follow = stream
         self._stdin = stdin and actor.config.open_stdin
         self._entries: AsyncGenerator[LogEntry] | None = None
@@ -54,6 +52,8 @@ class Attachment:
                 await self.send_eof()
         if self._entries is not None:
             await self._entries.aclose()
+        if self._output is not None:
+            await self._output.aclose()
 
     async def send(self, data: bytes) -> None:
         """Write to the container's standard input, once it runs; waits while it does not read.
@@ -73,16 +73,18 @@ class Attachment:
         self._stdin = False
 
     def __aiter__(self) -> AsyncGenerator[LogEntry]:
-        """What comes out, to one reader; ends with the run."""
+        """What comes out, to one reader; ends with the run.
+
+        Raises OutputLost where nothing is kept (log driver ``none``), for a reader that has held the container up.
+        """
         self._entries = self._read()
         return self._entries
 
     async def _read(self) -> AsyncGenerator[LogEntry]:
-        if not self._wanted:
+        if self._output is None:
             if self._follow:
                 await self._actor.exits.watch(WaitCondition.NEXT_EXIT, self._actor.state).wait()
             return
-        async with aclosing(self._log.read(start=self._start, follow=self._follow)) as entries:
-            async for entry in entries:
-                if entry.stream in self._wanted:
-                    yield entry
+        async for entry in self._output:
+            if entry.stream in self._wanted:
+                yield entry

@@ -21,11 +21,12 @@ from bireme.engine._commit import Pieces, image_config
 from bireme.engine._execs import Exec, collect
 from bireme.engine._health import Health
 from bireme.engine._inspect import inspect_container
+from bireme.engine._log_options import read_log_options
 from bireme.engine._request import Environment, environment, parse_restart, words
 from bireme.engine._signals import parse_signal
 from bireme.engine._telling import tell_of_container
 from bireme.images import Commit, Image
-from bireme.storage import ContainerLog, LogEntry
+from bireme.storage import ContainerLog, LiveOutput, LogEntry, not_kept
 from bireme_actors import (
     STOP_SECONDS,
     ActorStopped,
@@ -226,10 +227,14 @@ class Container:
     # Its streams.
 
     @property
-    def _log(self) -> ContainerLog:
+    def _log(self) -> ContainerLog | LiveOutput:
         return self._parts.logs.open_log(self._actor.config.id)
 
-    async def logs(
+    def _check_kept(self) -> None:
+        if not read_log_options(self._actor.config.extra).kept:
+            raise not_kept(self.id)
+
+    def logs(
         self,
         *,
         follow: bool = False,
@@ -242,8 +247,14 @@ class Container:
         """Its output so far, with ``follow`` until it ends. ``since``, ``until``: nanoseconds since the epoch, 0 for
         none.
 
-        ``tail``: that many lines from the end. Never holds the container up.
+        ``tail``: that many lines from the end. Never holds the container up. Raises OutputNotKept, at once.
         """
+        self._check_kept()
+        return self._logs(follow=follow, stdout=stdout, stderr=stderr, since=since, until=until, tail=tail)
+
+    async def _logs(
+        self, *, follow: bool, stdout: bool, stderr: bool, since: int, until: int, tail: int | None
+    ) -> AsyncGenerator[LogEntry]:
         self._still_there()
         wanted = {name for name, chosen in (("stdout", stdout), ("stderr", stderr)) if chosen}
         follow = follow and (self.view.state.running or self.status in (Status.STARTING, Status.RESTARTING))
@@ -257,8 +268,11 @@ class Container:
     ) -> Attachment:
         """Take part in its streams from this very moment on, before or while it runs; an ``async with`` block.
 
-        ``logs``: what it has printed before comes first; ``stream`` False: and nothing else.
+        ``logs``: what it has printed before comes first; ``stream`` False: and nothing else. Raises OutputNotKept for
+        ``logs`` where there are none (log driver ``none``). There, who does not read may hold the container up a while.
         """
+        if logs:
+            self._check_kept()
         self._tell("attach")
         return Attachment(self._actor, self._log, stdin=stdin, stdout=stdout, stderr=stderr, logs=logs, stream=stream)
 

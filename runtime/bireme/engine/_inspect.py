@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from bireme.engine._health import Health, health_json
+from bireme.engine._log_options import read_log_options
 from bireme.engine._signals import signal_name
 from bireme.storage import Layout
 from bireme_actors import (
@@ -68,7 +69,7 @@ def inspect_container(
         "ResolvConfPath": f"{files}/resolv.conf",
         "HostnamePath": f"{files}/hostname",
         "HostsPath": f"{files}/hosts",
-        "LogPath": f"{files}/log.jsonl",
+        "LogPath": f"{files}/log.jsonl" if read_log_options(config.extra).kept else "",
         "Name": f"/{config.name}",
         "RestartCount": state.restart_count,
         "Driver": "overlay2",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bireme.storage import Rotation
+from bireme.storage import LogOptions, Rotation
 from bireme_actors import InvalidConfig
 
 _KNOWN = frozenset({"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"})
@@ -15,15 +15,24 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _MOST_FILES = 100
 _LOCAL = Rotation(20_000_000, 5)
 """Of Docker's driver ``local``, where nothing is said."""
+_DRIVERS = ("", "json-file", "local", "none")
 
 
-def read_rotation(extra: Mapping[str, object]) -> Rotation | None:
-    """How the log is bounded, of what is kept of a container; None if it is not. Raises InvalidConfig."""
+def read_log_options(extra: Mapping[str, object]) -> LogOptions:
+    """What becomes of the output, of what is kept of a container. Raises InvalidConfig."""
     host = extra.get("HostConfig")
     log = host.get("LogConfig") if isinstance(host, Mapping) else None
-    given = log.get("Config") if isinstance(log, Mapping) else None
-    options = given if isinstance(given, Mapping) else {}
-    kind = log.get("Type") if isinstance(log, Mapping) else ""
+    if not isinstance(log, Mapping):
+        return LogOptions()
+    kind, given = log.get("Type") or "", log.get("Config")
+    if kind not in _DRIVERS:
+        raise InvalidConfig(f"logger: no log driver named '{kind}' is registered: there are json-file, local and none")
+    if kind == "none":
+        return LogOptions(kept=False)
+    return LogOptions(rotation=_rotation(str(kind), given if isinstance(given, Mapping) else {}))
+
+
+def _rotation(kind: str, options: Mapping[str, object]) -> Rotation | None:
     for name in options:
         if name not in _KNOWN:
             raise InvalidConfig(f"unknown log opt '{name}' for {kind or 'json-file'} log driver")
@@ -51,5 +60,5 @@ def _files(text: str) -> int:
 
 def checked(extra: Mapping[str, object]) -> Mapping[str, object]:
     """The same. Raises InvalidConfig for a log that cannot be."""
-    read_rotation(extra)
+    read_log_options(extra)
     return extra

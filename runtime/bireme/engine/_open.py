@@ -22,7 +22,7 @@ from bireme.engine._background import open_background
 from bireme.engine._content import ArchiveContent
 from bireme.engine._events import EventBus
 from bireme.engine._execs import Execs
-from bireme.engine._log_options import read_rotation
+from bireme.engine._log_options import read_log_options
 from bireme.engine._parts import Parts
 from bireme.engine._probing import HealthChecks
 from bireme.engine._runtime import Runtime
@@ -33,8 +33,8 @@ from bireme.launcher.client import open_launcher
 from bireme.storage import (
     ContainerDirectories,
     JsonLogs,
+    LogOptions,
     OverlayRootfs,
-    Rotation,
     VolumeDirectories,
     open_disk,
     open_root,
@@ -124,7 +124,7 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
                     settings, layout, images, launcher, volumes, logs, events, archives, supervisor, execs, health
                 )
                 images.tell = partial(tell_of_image, events)
-                logs.rotation = lambda container: _rotation(supervisor, container)
+                logs.options = lambda container: _log_options(supervisor, container)
                 events.listen(execs.hear)
                 events.listen(health.hear)
                 await _adopt(supervisor, drivers, found.records, serving=detached)
@@ -132,12 +132,12 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
                 yield Runtime(parts, ephemeral=on_exit is OnExit.REMOVE)
 
 
-def _rotation(supervisor: Supervisor, container: ContainerId) -> Rotation | None:
-    """How large a container's log may become. Of one that is gone it does not matter any more."""
+def _log_options(supervisor: Supervisor, container: ContainerId) -> LogOptions:
+    """What becomes of a container's output. Of one that is gone it does not matter any more."""
     try:
-        return read_rotation(supervisor.get(container).config.extra)
+        return read_log_options(supervisor.get(container).config.extra)
     except BiremeError:
-        return None
+        return LogOptions()
 
 
 def _make_run_directory(path: str) -> None:

@@ -79,6 +79,10 @@ class CreateOptions(TypedDict, total=False):
     security: Security
     limits: Limits
     driver: str
+    log_driver: str
+    """``json-file`` (the default), ``local``, or ``none``: output goes to who is attached, and is not kept."""
+    log_opts: Mapping[str, str]
+    """``max-size`` and ``max-file`` of a log that is kept."""
     extra: Mapping[str, object]
     """JSON that ``inspect`` hands back: ``{"Config": {...}, "HostConfig": {...}}``."""
 
@@ -145,9 +149,17 @@ def _extra(options: CreateOptions) -> Mapping[str, object]:
     extra = dict(options.get("extra", {}))
     domainname = options.get("domainname", "")
     if domainname:
-        given = extra.get("Config")
-        extra["Config"] = {**(given if isinstance(given, dict) else {}), "Domainname": domainname}
+        extra["Config"] = _with(extra, "Config", "Domainname", domainname)
+    driver, log_opts = options.get("log_driver", ""), options.get("log_opts", {})
+    if driver or log_opts:
+        log = {"Type": driver or "json-file", "Config": dict(_strings("log option", log_opts))}
+        extra["HostConfig"] = _with(extra, "HostConfig", "LogConfig", log)
     return extra
+
+
+def _with(extra: Mapping[str, object], part: str, field: str, value: object) -> dict[str, object]:
+    given = extra.get(part)
+    return {**(given if isinstance(given, dict) else {}), field: value}
 
 
 def words(value: Sequence[str] | str | None) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ def keywords(body: CreateBody, name: str) -> CreateOptions:
         "restart": host.restart_policy.policy(),
         "security": security(host),
         "limits": limits(host, shm_size=host.shm_size, oom_score_adj=host.oom_score_adj),
+        "log_driver": host.log_config.type or "json-file",
+        "log_opts": host.log_config.config,
         "extra": _extra(body),
     }
     if body.entrypoint:
@@ -97,8 +99,6 @@ _ENGINE_KNOWS = {
 def _extra(body: CreateBody) -> dict[str, object]:
     document: dict[str, Any] = body.document()
     host = {key: value for key, value in document.pop("HostConfig", {}).items() if key not in _HOST_KNOWN}
-    log = body.host_config.log_config
-    host["LogConfig"] = {"Type": log.type or "json-file", "Config": log.config}
     return {
         "Config": {key: value for key, value in document.items() if key not in _ENGINE_KNOWS},
         "HostConfig": host,
@@ -106,7 +106,7 @@ def _extra(body: CreateBody) -> dict[str, object]:
 
 
 _HOST_KNOWN = {
-    "AutoRemove", "CapAdd", "CapDrop", "GroupAdd", "Init", "Memory", "NanoCpus", "NetworkMode", "OomScoreAdj",
-    "PidsLimit", "Privileged", "ReadonlyRootfs", "RestartPolicy", "Runtime", "SecurityOpt", "ShmSize", "Ulimits",
-    "VolumesFrom",
+    "AutoRemove", "CapAdd", "CapDrop", "GroupAdd", "Init", "LogConfig", "Memory", "NanoCpus", "NetworkMode",
+    "OomScoreAdj", "PidsLimit", "Privileged", "ReadonlyRootfs", "RestartPolicy", "Runtime", "SecurityOpt", "ShmSize",
+    "Ulimits", "VolumesFrom",
 }  # fmt: skip

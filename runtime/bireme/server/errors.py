@@ -19,6 +19,7 @@ from bireme_actors import (
     MissingRequirement,
     NotFound,
     NotModified,
+    OutputNotKept,
     StorageError,
 )
 
@@ -26,6 +27,7 @@ STATUS: tuple[tuple[type[BiremeError], int], ...] = (
     (NotModified, 304),
     (Conflict, 409),
     (NotFound, 404),
+    (OutputNotKept, 501),
     (InvalidConfig, 400),
     (CommandNotFound, 400),
     (CommandNotExecutable, 400),

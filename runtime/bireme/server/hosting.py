@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from bireme.server.models import CreateBody, HostConfig, Model, Resources
 from bireme_actors import InvalidConfig, Unsupported
 
-_LOG_DRIVERS = ("", "json-file", "local")
 _LOG_WARNED = frozenset({"compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "mode", "tag"})
 
 REFUSED: Mapping[str, str] = {
@@ -64,7 +63,8 @@ _WARNED: Mapping[str, str] = {
 def warnings(body: CreateBody) -> list[str]:
     """What the user should know about a container that was created all the same."""
     found = [text for field, text in _WARNED.items() if _given(body.host_config, field)]
-    found += [f"The log option {name} is ignored" for name in body.host_config.log_config.config if name in _LOG_WARNED]
+    log = body.host_config.log_config
+    found += [f"The log option {name} is ignored" for name in log.config if log.type == "none" or name in _LOG_WARNED]
     if body.mac_address:
         found.append("The MAC address is ignored: there is no network besides loopback, or the host's own")
     return list(dict.fromkeys(found))
@@ -91,7 +91,5 @@ def check_host(host: HostConfig) -> None:
         if value not in known:
             shown = ", ".join(repr(word) for word in known if word) or "nothing"
             raise Unsupported(f"invalid {field.replace('_', ' ')} {value!r}: this engine knows {shown}")
-    if host.log_config.type not in _LOG_DRIVERS:
-        raise InvalidConfig(f"logger: no log driver named '{host.log_config.type}' is registered")
     if host.console_size and (len(host.console_size) != 2 or min(host.console_size) < 0):
         raise InvalidConfig("invalid ConsoleSize: it must be a height and a width")

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from bireme.storage._live import LiveOutput, LiveReader, OutputLost, not_kept
 from bireme.storage._log_lines import LogEntry
 from bireme.storage._log_rotation import Rotation
 from bireme.storage.containers import ContainerDirectories
 from bireme.storage.durable import Disk, open_disk
-from bireme.storage.logs import ContainerLog, JsonLogs, Position
+from bireme.storage.logs import ContainerLog, JsonLogs, LogOptions, Position
 from bireme.storage.paths import Layout, open_root
 from bireme.storage.recovery import Recovered, empty_trash, recover
 from bireme.storage.rootfs import OverlayRootfs
@@ -22,13 +23,18 @@ __all__ = [
     "ImageContent",
     "JsonLogs",
     "Layout",
+    "LiveOutput",
+    "LiveReader",
     "LogEntry",
+    "LogOptions",
+    "OutputLost",
     "OverlayRootfs",
     "Position",
     "Recovered",
     "Rotation",
     "VolumeDirectories",
     "empty_trash",
+    "not_kept",
     "open_disk",
     "open_root",
     "recover",

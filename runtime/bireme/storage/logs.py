@@ -1,4 +1,4 @@
-"""Containers' output, kept and followed.
+"""Containers' output, kept and followed. (What is not kept is in ``_live``.)
 
 Theory of operation. ``append`` writes one line to the file and remembers the entry in the *recent* ones, a bounded
 queue; it knows nothing of readers but that some may be parked. A reader has a place: a number (how many entries came
@@ -24,6 +24,7 @@ from typing import TypeVar, TypeVarTuple
 import trio
 
 from bireme.storage._errors import storage_error
+from bireme.storage._live import LiveOutput
 from bireme.storage._log_file import LogFile
 from bireme.storage._log_lines import Line, LogEntry, Read, find_tail, read_lines
 from bireme.storage._log_rotation import RotatedFile, Rotation
@@ -47,6 +48,16 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What becomes of a container's output."""
+
+    kept: bool = True
+    """False: it is handed on to who reads at the time, and nothing else."""
+    rotation: Rotation | None = None
+    """How large it may become; None: as large as the disk allows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """A place between two entries of a log. Only ``ContainerLog`` looks into it."""
 
@@ -57,6 +68,9 @@ class Position:
 
 class ContainerLog:
     """One container's output: ``bireme_actors.OutputLog`` with readers."""
+
+    full = False
+    """No reader is ever waited for."""
 
     def __init__(
         self, path: str, name: str, clock: Callable[[], int] = time.time_ns, rotation: Rotation | None = None
@@ -90,6 +104,10 @@ class ContainerLog:
         self._recent.add(entry, self._file.size, READ_BYTES if self._readers else RECENT_BYTES)
         self._changed.unpark_all()
 
+    async def wait_room(self) -> None:
+        """There always is."""
+        await trio.lowlevel.checkpoint()
+
     def end(self) -> None:
         """The process has ended and all of its output is in: followers finish."""
         self._ends += 1
@@ -120,6 +138,10 @@ class ContainerLog:
     def position(self) -> Position:
         """The present end of the log."""
         return Position(self._recent.count, self._file.size, self._ends)
+
+    def attach(self, *, logs: bool, follow: bool) -> AsyncGenerator[LogEntry]:
+        """As ``read``, from now on, or with ``logs`` from the first entry."""
+        return self.read(start=None if logs else self.position(), follow=follow)
 
     def read(
         self,
@@ -238,17 +260,21 @@ class JsonLogs:
     def __init__(self, layout: Layout, clock: Callable[[], int] = time.time_ns) -> None:
         self._layout = layout
         self._clock = clock
-        self._open: dict[ContainerId, ContainerLog] = {}
-        self.rotation: Callable[[ContainerId], Rotation | None] = lambda container: None
-        """How large the log of a container may become."""
+        self._open: dict[ContainerId, ContainerLog | LiveOutput] = {}
+        self.options: Callable[[ContainerId], LogOptions] = lambda container: LogOptions()
+        """What becomes of a container's output."""
 
-    def open_log(self, container: ContainerId) -> ContainerLog:
+    def open_log(self, container: ContainerId) -> ContainerLog | LiveOutput:
         """The container's log, to go on with after what it holds already."""
         log = self._open.get(container)
         if log is None:
-            path, rotation = self._layout.log(container), self.rotation(container)
-            log = self._open[container] = ContainerLog(path, container, self._clock, rotation)
+            log = self._open[container] = self._new(container, self.options(container))
         return log
+
+    def _new(self, container: ContainerId, options: LogOptions) -> ContainerLog | LiveOutput:
+        if not options.kept:
+            return LiveOutput(container, self._clock)
+        return ContainerLog(self._layout.log(container), container, self._clock, options.rotation)
 
     def close_log(self, container: ContainerId) -> None:
         """Close the log and let its followers end; its file goes with the container's directory."""

@@ -210,3 +210,40 @@ def env_file(side: Side) -> object:
         file = directory / "env"
         file.write_text("# comment\nA=1\nB=two words\n\nC=\nD=file\n")
         return side.sh('echo "$A|$B|$C|$D"', "--env-file", str(file), "-e", "D=4")
+
+
+@scenario("E30", "with --log-driver none everything arrives in the foreground, byte for byte", (True, "e", 3))
+def none_foreground(side: Side) -> object:
+    script = "cat; echo e >&2; exit 3"
+    done = side("run", "--rm", "-i", "--log-driver", "none", "s-base", "sh", "-c", script, stdin=EVERY_BYTE)
+    return done.out.encode(errors="surrogateescape") == EVERY_BYTE, done.err, done.status
+
+
+@scenario("E31", "with --log-driver none logs are refused, before, while and after it runs, and there is no file",
+          ([(1, "configured logging driver does not support reading")] * 3, "", {"Type": "none", "Config": {}}))
+def none_logs(side: Side) -> object:
+    phrase = "configured logging driver does not support reading"
+    made = side.make("--log-driver", "none")
+    running = side.running("--log-driver", "none")
+    seen = [side("logs", made).says(phrase), side("logs", "-f", running).says(phrase)]
+    side.ok("kill", running)
+    seen.append(side("logs", running).says(phrase))
+    facts = side.inspect(running)
+    return seen, facts["LogPath"], facts["HostConfig"]["LogConfig"]
+
+
+@scenario("E32", "--log-driver none takes no options, and an unknown driver is refused",
+          [(125, "invalid logging opts for driver none"), (125, "nosuch")])
+def none_options(side: Side) -> object:
+    return [
+        side("run", "--log-driver", "none", "--log-opt", "max-size=1m", "s-base", "true").says(
+            "invalid logging opts for driver none"
+        ),
+        side("run", "--log-driver", "nosuch", "s-base", "true").says("nosuch"),
+    ]
+
+
+@scenario("E33", "attach takes part in what is not kept from its coming on", "after")
+def none_attach(side: Side) -> object:
+    container = side.ok("run", "-di", "--log-driver", "none", "s-base", "sh", "-c", "echo before; read x; echo after")
+    return side("attach", container, stdin=b"go\n").out

@@ -160,6 +160,7 @@ def test_no_id_no_file(engine: FakeEngine, bireme: CommandLine, tmp_path: Path) 
         (["--env-file", "/nonexistent"], "open /nonexistent: no such file or directory"),
         (["-it"], "the input device is not a TTY"),
         (["-m", "lots"], "invalid size"),
+        (["--log-driver", "none", "--log-opt", "max-size=1m"], "invalid logging opts for driver none"),
     ],
 )
 def test_run_refuses_before_it_asks(engine: FakeEngine, bireme: CommandLine, words: list[str], complaint: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bireme.engine import open_runtime
-from bireme.engine._log_options import read_rotation
-from bireme.storage import Rotation
+from bireme.engine._log_options import read_log_options
+from bireme.storage import LogOptions, Rotation
 from bireme_actors import InvalidConfig
 
 
@@ -32,7 +32,11 @@ def kept(kind: str = "json-file", **options: str) -> dict[str, object]:
     ],
 )
 def test_what_they_mean(extra: dict[str, object], rotation: Rotation | None) -> None:
-    assert read_rotation(extra) == rotation
+    assert read_log_options(extra) == LogOptions(rotation=rotation)
+
+
+def test_without_a_driver_nothing_is_kept() -> None:
+    assert read_log_options(kept("none", max_size="10m", nosuch="1")) == LogOptions(kept=False)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +48,13 @@ def test_what_they_mean(extra: dict[str, object], rotation: Rotation | None) -> 
         (kept(max_file="many"), "max-file"),
         (kept(max_file="1000"), "max-file"),
         (kept(nosuch="1"), "unknown log opt 'nosuch'"),
+        (kept("syslog"), "no log driver named 'syslog'"),
+        (kept("None"), "no log driver named 'None'"),
     ],
 )
 def test_what_they_cannot_be(extra: dict[str, object], word: str) -> None:
     with pytest.raises(InvalidConfig, match=word):
-        read_rotation(extra)
+        read_log_options(extra)
 
 
 @pytest.mark.root

@@ -116,7 +116,6 @@ def test_named_volumes_and_sources_are_left_to_the_engine_to_refuse() -> None:
         ({"CgroupnsMode": "host"}, "cgroupns mode"),
         ({"Isolation": "hyperv"}, "isolation"),
         ({"VolumeDriver": "nfs", "Mounts": [{"Type": "volume", "Target": "/d"}]}, "volume driver"),
-        ({"LogConfig": {"Type": "syslog"}}, "no log driver named 'syslog'"),
         ({"NetworkMode": "mine"}, "network mine not found"),
         ({"NetworkMode": "container:x"}, "cannot share"),
         ({"ConsoleSize": [1]}, "ConsoleSize"),
@@ -241,15 +240,18 @@ def test_no_body_is_a_crash(outer: dict[str, Any], inner: dict[str, Any]) -> Non
 
 def test_what_says_nothing_without_volumes_is_let_pass() -> None:
     found = keywords(host(VolumeDriver="nfs"), "")
-    assert found["extra"]["HostConfig"] == {
-        "VolumeDriver": "nfs",
-        "LogConfig": {"Type": "json-file", "Config": {}},
-    }
+    assert found["extra"]["HostConfig"] == {"VolumeDriver": "nfs"}
 
 
 def test_a_log_without_a_driver_is_of_the_default_one() -> None:
     found = keywords(host(LogConfig={"Type": "", "Config": {"max-file": "100"}}), "")
-    assert found["extra"]["HostConfig"] == {"LogConfig": {"Type": "json-file", "Config": {"max-file": "100"}}}
+    assert (found["log_driver"], found["log_opts"]) == ("json-file", {"max-file": "100"})
+
+
+def test_options_of_a_log_that_is_not_kept_are_ignored_with_a_warning() -> None:
+    found = host(LogConfig={"Type": "none", "Config": {"max-size": "1m"}})
+    assert keywords(found, "")["log_driver"] == "none"
+    assert warnings(found) == ["The log option max-size is ignored"]
 
 
 def test_a_runtime_beside_the_host_configuration_counts_as_docker_py_sends_it() -> None:

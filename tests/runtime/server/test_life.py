@@ -52,6 +52,28 @@ def test_containers_go_on_without_their_engine(first: Engine, signum: int) -> No
         second.shutdown()
 
 
+def test_what_is_not_kept_is_read_live_also_after_the_engine_was_replaced(first: Engine) -> None:
+    body = {"Image": "busybox", "Cmd": ["sh", "-c", COUNT], "Volumes": {"/go": {}}}
+    host = {"HostConfig": {"LogConfig": {"Type": "none"}}}
+    container = str(first.ask("POST", "/containers/create", {**body, **host})[1]["Id"])
+    assert first.ask("POST", f"/containers/{container}/start")[0] == 204
+    first.end(signal.SIGKILL)
+    second = Engine(first.directory)
+    try:
+        assert second.ask("GET", f"/containers/{container}/logs?stdout=1")[0] == 501
+        streams = second.connect()
+        streams.sendall(f"POST /containers/{container}/attach?stdout=1&stream=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += streams.recv(1)
+        let_go(second, container)
+        assert frames(b"".join(iter(lambda: streams.recv(65536), b""))) == [(1, b"after\n")]
+        streams.close()
+        assert second.ask("POST", f"/containers/{container}/wait")[1]["StatusCode"] == 9
+    finally:
+        second.shutdown()
+
+
 def test_an_exit_while_no_engine_is_there_is_not_lost(first: Engine) -> None:
     container = run(first, "sh", "-c", COUNT)
     let_go_path = first.ask("GET", f"/containers/{container}/json")[1]["Mounts"][0]["Source"]

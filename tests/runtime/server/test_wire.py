@@ -15,6 +15,8 @@ from tests.runtime.server.served import Engine, frames
 
 pytestmark = pytest.mark.root
 
+UPGRADE = ("Connection: Upgrade", "Upgrade: tcp")
+
 
 def create(engine: Engine, command: list[str], **fields: object) -> str:
     status, answer = engine.ask("POST", "/containers/create", {"Image": "busybox", "Cmd": command, **fields})
@@ -41,8 +43,7 @@ def rest(sock: socket.socket) -> bytes:
 
 def test_run_in_the_foreground(engine: Engine) -> None:
     container = create(engine, ["sh", "-c", "echo hi; echo err >&2; exit 3"])
-    upgrade = ("Connection: Upgrade", "Upgrade: tcp")
-    streams, head = post(engine, f"/containers/{container}/attach?stderr=1&stdout=1&stream=1", *upgrade)
+    streams, head = post(engine, f"/containers/{container}/attach?stderr=1&stdout=1&stream=1", *UPGRADE)
     assert head.startswith(b"HTTP/1.1 101 UPGRADED\r\n")
     streams.shutdown(socket.SHUT_WR)
     waiting, head = post(engine, f"/containers/{container}/wait?condition=next-exit")
@@ -207,3 +208,44 @@ def test_listing_with_filters(engine: Engine) -> None:
     assert removed["ContainersDeleted"] == [containers[1]]
     removed = engine.ask("POST", "/containers/prune")[1]
     assert set(removed["ContainersDeleted"]) == {containers[0], containers[2]}
+
+
+def test_what_is_not_kept_cannot_be_read_again(engine: Engine) -> None:
+    container = create(engine, ["echo", "hi"], HostConfig={"LogConfig": {"Type": "none"}})
+    for path in ("logs?stdout=1", "logs?stdout=1&follow=1"):
+        status, answer = engine.ask("GET", f"/containers/{container}/{path}")
+        assert status == 501
+        assert answer["message"].startswith("configured logging driver does not support reading")
+    assert engine.ask("GET", f"/containers/{container}/logs")[0] == 400
+    assert engine.ask("POST", f"/containers/{container}/attach?stdout=1&logs=1")[0] == 501
+    streams, _ = post(engine, f"/containers/{container}/attach?stdout=1&stream=1", *UPGRADE)
+    assert engine.ask("POST", f"/containers/{container}/start")[0] == 204
+    assert frames(rest(streams)) == [(1, b"hi\n")]
+    inspected = engine.ask("GET", f"/containers/{container}/json")[1]
+    assert (inspected["LogPath"], inspected["HostConfig"]["LogConfig"]) == ("", {"Type": "none", "Config": {}})
+    assert engine.ask("DELETE", f"/containers/{container}")[0] == 204
+
+
+def test_a_client_that_hangs_up_holds_nothing_up_that_is_not_kept(engine: Engine) -> None:
+    """It has read a little; the container would write for ever."""
+    command = ["sh", "-c", "yes | head -c 100000000"]
+    container = create(engine, command, HostConfig={"LogConfig": {"Type": "none"}})
+    streams, _ = post(engine, f"/containers/{container}/attach?stdout=1&stream=1", *UPGRADE)
+    assert engine.ask("POST", f"/containers/{container}/start")[0] == 204
+    assert streams.recv(8)[:1] == b"\1"
+    streams.close()
+    assert engine.ask("POST", f"/containers/{container}/wait")[1]["StatusCode"] == 0
+    assert engine.ask("DELETE", f"/containers/{container}")[0] == 204
+
+
+def test_a_client_that_does_not_read_is_given_up_and_told_when_it_does(engine: Engine) -> None:
+    command = ["sh", "-c", "yes | head -c 50000000"]
+    container = create(engine, command, HostConfig={"LogConfig": {"Type": "none"}})
+    streams, _ = post(engine, f"/containers/{container}/attach?stdout=1&stream=1", *UPGRADE)
+    assert engine.ask("POST", f"/containers/{container}/start")[0] == 204
+    assert engine.ask("POST", f"/containers/{container}/wait")[1]["StatusCode"] == 0
+    stream, text = frames(rest(streams))[-1]
+    assert stream == 2
+    assert text.startswith(b"bireme: output of container ")
+    assert b" is lost: " in text
+    assert engine.ask("DELETE", f"/containers/{container}")[0] == 204

@@ -17,6 +17,7 @@ from bireme.storage import (
     Disk,
     JsonLogs,
     Layout,
+    LiveOutput,
     OverlayRootfs,
     VolumeDirectories,
     open_root,
@@ -39,7 +40,7 @@ class Logs(JsonLogs):
         super().__init__(layout)
         self.layout = layout
 
-    def open_log(self, container: ContainerId) -> ContainerLog:
+    def open_log(self, container: ContainerId) -> ContainerLog | LiveOutput:
         os.makedirs(self.layout.container(container), exist_ok=True)
         return super().open_log(container)
 
@@ -72,7 +73,9 @@ class Bench:
         return self._containers()
 
     async def entries(self, container: ContainerId) -> list[tuple[str, bytes]]:
-        async with aclosing(self.logs.open_log(container).read(follow=False)) as found:
+        log = self.logs.open_log(container)
+        assert isinstance(log, ContainerLog)
+        async with aclosing(log.read(follow=False)) as found:
             return [(entry.stream, entry.data) async for entry in found]
 
 

@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from bireme._keys import KeyWatch
+from bireme.engine import LogEntry
 from bireme.server.context import Context, Handler
 from bireme.server.errors import out_of_scope
 from bireme.server.joining import join
@@ -16,10 +17,10 @@ from bireme.server.query import Query
 from bireme.server.routing import Route
 from bireme.server.streams import Encoder, content_type, lines, parse_keys
 from bireme.server.times import parse_moment
-from bireme_actors import Conflict, InvalidConfig, Status
+from bireme_actors import BiremeError, Conflict, InvalidConfig, Status
 
 if TYPE_CHECKING:
-    from bireme.engine import Container
+    from bireme.engine import Attachment, Container
 
 
 async def attach(context: Context, request: Request) -> Answer:
@@ -42,9 +43,19 @@ async def attach(context: Context, request: Request) -> Answer:
     async def run(raw: Raw) -> None:
         async with attachment:
             watch = KeyWatch(keys) if stdin and tty else None
-            await join(raw, aiter(attachment), Encoder(tty=tty), attachment if stdin else None, watch)
+            async with aclosing(_to_the_end(attachment)) as entries:
+                await join(raw, entries, Encoder(tty=tty), attachment if stdin else None, watch)
 
     return Hijacked(run, content_type(tty=tty, version=request.version))
+
+
+async def _to_the_end(attachment: Attachment) -> AsyncGenerator[LogEntry]:
+    """What comes out; a client that was given up is told so in its place, there being no other way left."""
+    try:
+        async for entry in attachment:
+            yield entry
+    except BiremeError as error:
+        yield LogEntry("stderr", time.time_ns(), f"bireme: {error}\n".encode())
 
 
 async def attach_websocket(context: Context, request: Request) -> Answer:
