@@ -24,7 +24,7 @@ from bireme_actors import BiremeError, OutputNotKept
 
 _log = logging.getLogger("bireme")
 
-MOST_BYTES = 16 << 20
+MOST_BYTES = 4 << 20
 """What is held of one container's output before it is waited for readers."""
 
 PATIENCE = 10.0
