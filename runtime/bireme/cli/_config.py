@@ -90,7 +90,7 @@ CREATE_FLAGS = (
     Flag("no-healthcheck", "", summary="Disable any container-specified HEALTHCHECK"),
     Flag("oom-score-adj", "", INT, "Tune host's OOM preferences (-1000 to 1000)"),
     Flag("pids-limit", "", INT, "Tune container pids limit (set -1 for unlimited)"),
-    Flag("platform", "", STRING, "Platform of the image that is pulled, os/arch[/variant]"),
+    Flag("platform", "", STRING, "Platform of the image, os/arch[/variant]"),
     Flag("privileged", "", summary="Give extended privileges to this container"),
     Flag(
         "pull",

@@ -44,14 +44,19 @@ def _create(
     try:
         return dict(client.json("POST", "/containers/create", query, body))
     except ApiError as error:
-        missing = error.code == 404 and "no such image" in error.reason.lower()
-        if not missing or options.text("pull") != "missing":
+        if not _is_missing(error) or options.text("pull") != "missing":
             raise
     if not options.on("quiet"):
         name, tag = split_reference(image)
         warn(f"Unable to find image '{name if ':' in tag else image}{'' if tag else ':latest'}' locally")
     pull(session, image, quiet=options.on("quiet"), platform=options.text("platform"))
     return dict(client.json("POST", "/containers/create", query, body))
+
+
+def _is_missing(error: ApiError) -> bool:
+    """Whether a pull may help: no image, or one for another platform."""
+    reason = error.reason.lower()
+    return error.code == 404 and ("no such image" in reason or "does not match the specified platform" in reason)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from bireme.engine._runtime import Runtime
 from bireme.engine._signals import parse_signal, signal_name
 from bireme.engine._sources import open_file
 from bireme.images import Image, ImageStore, ProgressEvent
+from bireme.images.platforms import foreign_warning
 from bireme.images.registry import Credentials, RegistryError, Unauthorized, read_auth_header, read_credentials
 from bireme.storage import LogEntry
 
@@ -38,6 +39,7 @@ __all__ = [
     "Runtime",
     "Unauthorized",
     "Usage",
+    "foreign_warning",
     "format_time",
     "mount_json",
     "network_id",

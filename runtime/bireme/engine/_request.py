@@ -78,6 +78,8 @@ class CreateOptions(TypedDict, total=False):
     """A policy, or ``no``, ``always``, ``unless-stopped``, ``on-failure[:N]``."""
     security: Security
     limits: Limits
+    platform: str
+    """``linux/arm64/v8``: what the image has to be for; that it can run here is not asked."""
     driver: str
     log_driver: str
     """``json-file`` (the default), ``local``, or ``none``: output goes to who is attached, and is not kept."""

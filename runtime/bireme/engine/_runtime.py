@@ -66,10 +66,11 @@ class Runtime:
     ) -> Container:
         """Make a container and its volumes, durable on return; ``options`` are those of ``CreateOptions``.
 
-        ``command``: a list of words, or one word. Raises ImageNotFound, NotFound (a volumes-from source), Conflict (the
-        name), InvalidConfig, StorageError. Failed or cancelled: nothing of it is left.
+        ``command``: a list of words, or one word. Raises ImageNotFound (also for one of another platform),
+        NotFound (a volumes-from source), Conflict (the name), InvalidConfig, StorageError. Failed or cancelled: nothing
+        of it is left.
         """
-        found = await self.images.resolve(image)
+        found = await self.images.resolve(image, options.get("platform", ""))
         container = ContainerId(new_id())
         name = (options.get("name") or "").removeprefix("/") or new_name(self._parts.supervisor.registry.has_name)
         config = build_config(

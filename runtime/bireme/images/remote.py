@@ -9,6 +9,7 @@ import trio
 
 from bireme.images._repository import Repository
 from bireme.images.model import Image, Progress, silent
+from bireme.images.platforms import Platform, parse_platform
 from bireme.images.references import Reference, parse
 from bireme.images.registry import Credentials, Registries
 from bireme.images.registry.partials import Partials
@@ -52,10 +53,9 @@ class Remote:
         stays for the next pull, bounded, until the store is opened anew or pruned.
         """
         options = await self._ready()
-        from bireme.images.registry.documents import parse_platform
         from bireme.images.registry.pull import Puller
 
-        reference, wanted = parse(ref).with_default_tag(), parse_platform(platform)
+        reference, wanted = parse(ref).with_default_tag(), _wanted(platform)
         puller = Puller(self._repository, self._partials, options)
         return await puller.pull(reference, platform=wanted, credentials=credentials, progress=progress)
 
@@ -64,10 +64,9 @@ class Remote:
     ) -> list[Image]:
         """All tags of a repository, one after the other. As ``pull``; those that came before a failure stay."""
         options = await self._ready()
-        from bireme.images.registry.documents import parse_platform
         from bireme.images.registry.pull import Puller
 
-        reference, wanted = _bare(name), parse_platform(platform)
+        reference, wanted = _bare(name), _wanted(platform)
         puller = Puller(self._repository, self._partials, options)
         return await puller.pull_all(reference, platform=wanted, credentials=credentials, progress=progress)
 
@@ -115,3 +114,11 @@ def _bare(name: str) -> Reference:
     if reference.tag or reference.digest:
         raise InvalidConfig("tag can't be used with --all-tags/-a")
     return reference
+
+
+def _wanted(text: str) -> Platform | None:
+    """Raises InvalidConfig, for an image that nothing here could ever be made of too."""
+    wanted = parse_platform(text)
+    if wanted is not None and wanted.os != "linux":
+        raise InvalidConfig(f'operating system "{wanted.os}" is not supported: linux is needed')
+    return wanted

@@ -21,6 +21,7 @@ from bireme.images.commits import Commit, commit_image
 from bireme.images.imports import import_image, new_name
 from bireme.images.load import Loaded, load_images
 from bireme.images.model import Image, Progress, silent
+from bireme.images.platforms import check_platform, parse_platform
 from bireme.images.references import parse
 from bireme.images.registry import Credentials, Registries
 from bireme.images.remote import NOBODY, Remote
@@ -88,15 +89,18 @@ class ImageStore:
             if parse(default.NAME).key not in self._repository.catalogue.index.names:
                 await default.make_default(self._repository)
 
-    async def resolve(self, ref: str) -> Image:
-        """As ``get``, but ``busybox`` is made on first use."""
+    async def resolve(self, ref: str, platform: str = "") -> Image:
+        """As ``get``, but ``busybox`` is made on first use, and an image that is not for ``platform`` is not found."""
+        wanted = parse_platform(platform)
         try:
-            return self.get(ref)
+            image = self.get(ref)
         except ImageNotFound:
             if parse(ref).key != parse(default.NAME).key:
                 raise
-        await self.ensure_default()
-        return self.get(ref)
+            await self.ensure_default()
+            image = self.get(ref)
+        check_platform(ref, image, wanted)
+        return image
 
     async def import_(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bireme.server.bounds import limits, security
+from bireme.server.endpoints import network
 from bireme.server.hosting import REFUSED, check_host
 from bireme.server.models import CreateBody, MountPoint
 from bireme.server.ports import check_ports
@@ -12,9 +13,6 @@ from bireme_actors import InvalidConfig, Unsupported
 
 if TYPE_CHECKING:
     from bireme.engine import CreateOptions
-
-NETWORKS = {"": "none", "default": "none", "bridge": "none", "none": "none", "host": "host"}
-"""What ``NetworkMode`` can say, and what it means here: Docker's default has no network to offer."""
 
 NO_SOURCE = "volumes have no names and no chosen source here (Docker's data-volume specification): give only the path"
 
@@ -37,7 +35,7 @@ def keywords(body: CreateBody, name: str) -> CreateOptions:
         "tty": body.tty,
         "stdin_open": body.open_stdin,
         "stdin_once": body.stdin_once,
-        "network": _network(body),
+        "network": network(body),
         "read_only": host.readonly_rootfs,
         "init": host.init,
         "auto_remove": host.auto_remove,
@@ -56,15 +54,6 @@ def keywords(body: CreateBody, name: str) -> CreateOptions:
     if host.runtime or body.runtime:
         found["driver"] = host.runtime or body.runtime
     return found
-
-
-def _network(body: CreateBody) -> str:
-    for name in (body.host_config.network_mode, *body.networking_config.endpoints_config):
-        if name.startswith("container:"):
-            raise Unsupported(f"invalid network mode '{name}': a container cannot share another one's network")
-        if name not in NETWORKS:
-            raise InvalidConfig(f"network {name} not found: there are none (loopback only) and host")
-    return "none" if body.network_disabled else NETWORKS[body.host_config.network_mode]
 
 
 def _volumes(body: CreateBody) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bireme.server.endpoints import NO_LINKS, network_warnings
 from bireme.server.models import CreateBody, HostConfig, Model, Resources
 from bireme_actors import InvalidConfig, Unsupported
 
@@ -19,7 +20,7 @@ REFUSED: Mapping[str, str] = {
     "device_requests": "devices of the host cannot be handed to a container",
     "sysctls": "sysctls are not supported",
     "storage_opt": "storage options are not supported",
-    "links": "links are not supported: there is no network between containers",
+    "links": NO_LINKS,
 }
 """Fields of HostConfig that must be empty."""
 
@@ -65,9 +66,7 @@ def warnings(body: CreateBody) -> list[str]:
     found = [text for field, text in _WARNED.items() if _given(body.host_config, field)]
     log = body.host_config.log_config
     found += [f"The log option {name} is ignored" for name in log.config if log.type == "none" or name in _LOG_WARNED]
-    if body.mac_address:
-        found.append("The MAC address is ignored: there is no network besides loopback, or the host's own")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *network_warnings(body)]))
 
 
 def resource_warnings(resources: Resources) -> list[str]:

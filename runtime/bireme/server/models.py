@@ -157,10 +157,28 @@ class Healthcheck(Model, frozen=True):
     start_interval: Int64 = 0
 
 
+class AddressConfig(Model, frozen=True):
+    """``IPAMConfig``: addresses that are chosen."""
+
+    ipv4_address: str = field(name="IPv4Address", default="")
+    ipv6_address: str = field(name="IPv6Address", default="")
+    link_local_ips: list[str] = field(name="LinkLocalIPs", default_factory=list)
+
+
+class Endpoint(Model, frozen=True):
+    """How to join a network: what can be asked for. What an engine finds out itself (``IPAddress``) is passed over."""
+
+    ipam_config: AddressConfig = field(name="IPAMConfig", default_factory=AddressConfig)
+    links: list[str] = []
+    aliases: list[str] = []
+    mac_address: str = ""
+    driver_opts: dict[str, str] = {}
+
+
 class NetworkingConfig(Model, frozen=True):
     """Networks to join, by name."""
 
-    endpoints_config: dict[str, Empty] = {}
+    endpoints_config: dict[str, Endpoint] = {}
 
 
 class CreateBody(Model, frozen=True):

@@ -1,4 +1,7 @@
-"""Names of fields as Go's servers take them: in any case (``detachKeys``), the exact one before others. Pure."""
+"""Names of fields as Go's servers take them: in any case (``detachKeys``), the exact one before others. Pure.
+
+Keys of maps (labels, names of networks) are no fields' names and stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ import msgspec
 
 
 def spelled(value: Any, kind: Any) -> Any:
-    """JSON for ``kind`` (a msgspec struct, or a list of them), its fields' names in the struct's own spelling."""
+    """JSON for ``kind`` (a msgspec struct, a list or a map of them), its fields' names in the struct's own spelling."""
     fields, items = _fields(kind), _items(kind)
-    if isinstance(value, dict) and fields is not None:
-        return _members(value, fields)
+    if isinstance(value, dict):
+        if fields is not None:
+            return _members(value, fields)
+        return {key: spelled(item, items) for key, item in value.items()} if items is not None else value
     if isinstance(value, list) and items is not None:
         return [spelled(item, items) for item in value]
     return value
@@ -36,5 +41,5 @@ def _fields(kind: Any) -> dict[str, tuple[str, Any]] | None:
 
 
 def _items(kind: Any) -> Any:
-    """The type of the items of ``list[...]``; None for other types."""
-    return kind.__args__[0] if getattr(kind, "__origin__", None) is list else None
+    """The type of the items of ``list[...]`` or ``dict[str, ...]``; None for other types."""
+    return kind.__args__[-1] if getattr(kind, "__origin__", None) in (list, dict) else None

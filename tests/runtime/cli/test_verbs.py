@@ -131,6 +131,19 @@ def test_an_image_that_was_fetched_is_used(engine: FakeEngine, bireme: CommandLi
     assert ran.err == "Unable to find image 'some:1' locally\n1: Pulling from some\nWARNING: careful\n"
 
 
+def test_an_image_for_another_platform_is_fetched(engine: FakeEngine, bireme: CommandLine) -> None:
+    create, pull = "POST /containers/create?platform=arm", "POST /images/create?fromImage=some&tag=1&platform=arm"
+    other = "image with reference some:1 was found but does not match the specified platform: wanted ..., actual: ..."
+    engine.error(create, 404, other)
+    engine.on(create, {"Id": ID, "Warnings": []}, status=201)
+    engine.on(pull, body=b'{"status":"Pulling from some","id":"1"}\n')
+    assert bireme("create", "-q", "--platform", "arm", "some:1").out == f"{ID}\n"
+    assert engine.lines == [create, pull, create]
+    engine.replace(create, {"message": other}, status=404)
+    ran = bireme("create", "--pull", "never", "--platform", "arm", "some:1")
+    assert ran == (1, "", f"Error response from daemon: {other}\n")
+
+
 def test_the_id_is_noted_in_a_file(engine: FakeEngine, bireme: CommandLine, tmp_path: Path) -> None:
     runnable(engine)
     note = tmp_path / "cid"

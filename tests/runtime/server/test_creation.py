@@ -15,6 +15,7 @@ from bireme.server.creation import keywords
 from bireme.server.hosting import warnings
 from bireme.server.messages import without_nulls
 from bireme.server.models import CreateBody, Resources, words_of
+from bireme.server.spelling import spelled
 from bireme_actors import BiremeError, InvalidConfig, Limits, RestartPolicy, Unsupported
 
 
@@ -209,6 +210,86 @@ def test_an_endpoint_names_a_network_too() -> None:
         keywords(body(NetworkingConfig={"EndpointsConfig": {"mine": {}}}), "")
 
 
+def endpoint(mode: str = "none", name: str = "", **fields: Any) -> CreateBody:
+    return body(HostConfig={"NetworkMode": mode}, NetworkingConfig={"EndpointsConfig": {name or mode: fields}})
+
+
+EMPTY: tuple[dict[str, Any], ...] = (
+    {},
+    {"IPAMConfig": {}, "Links": [], "Aliases": [], "MacAddress": "", "DriverOpts": {}, "GwPriority": 0},
+    {"IPAMConfig": None, "Links": None, "Aliases": None, "DriverOpts": None, "DNSNames": None},
+    {"IPAddress": "172.17.0.2", "IPPrefixLen": 16, "Gateway": "172.17.0.1", "EndpointID": "e", "GlobalIPv6Address": ""},
+)
+"""Endpoints that ask for nothing: as clients send them, and as they copy them from what ``inspect`` shows."""
+
+
+@pytest.mark.parametrize("fields", EMPTY)
+@pytest.mark.parametrize(
+    ("mode", "name", "network"),
+    [
+        ("none", "none", "none"), ("host", "host", "host"), ("default", "default", "none"), ("", "bridge", "none"),
+        ("bridge", "default", "none"), ("", "none", "none"),
+    ],
+)  # fmt: skip
+def test_an_endpoint_that_asks_for_nothing(mode: str, name: str, network: str, fields: dict[str, Any]) -> None:
+    document = {"HostConfig": {"NetworkMode": mode}, "NetworkingConfig": {"EndpointsConfig": {name: fields}}}
+    found = msgspec.convert(spelled(without_nulls(document), CreateBody), CreateBody)
+    assert keywords(found, "")["network"] == network
+    assert warnings(found) == []
+
+
+@pytest.mark.parametrize("mode", ["none", "host", "default"])
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"IPAMConfig": {"IPv4Address": "10.0.0.5"}}, "user specified IP address is supported on user defined"),
+        ({"IPAMConfig": {"IPv6Address": "fd00::5"}}, "user specified IP address is supported on user defined"),
+        ({"IPAMConfig": {"LinkLocalIPs": ["169.254.1.1"]}}, "user specified IP address"),
+        ({"IPAMConfig": {"IPv4Address": "nonsense"}}, "invalid IPv4 address: nonsense"),
+        ({"IPAMConfig": {"IPv4Address": "fd00::5"}}, "invalid IPv4 address: fd00::5"),
+        ({"IPAMConfig": {"IPv6Address": "10.0.0.5"}}, "invalid IPv6 address: 10.0.0.5"),
+        ({"Aliases": ["db"]}, "network-scoped alias is supported only for containers in user defined networks"),
+        ({"Links": ["a:b"]}, "links are not supported"),
+    ],
+)
+def test_an_endpoint_that_asks_for_what_no_network_here_has(mode: str, fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidConfig, match=reason):
+        keywords(endpoint(mode, **fields), "")
+
+
+def test_endpoints_that_contradict() -> None:
+    with pytest.raises(InvalidConfig, match="conflicting networks: NetworkMode is 'none', the endpoint 'host'"):
+        keywords(endpoint("none", "host"), "")
+    with pytest.raises(InvalidConfig, match="conflicting networks: NetworkMode is 'default', the endpoint 'host'"):
+        keywords(endpoint("", "host"), "")
+    both = body(NetworkingConfig={"EndpointsConfig": {"none": {}, "host": {}}})
+    with pytest.raises(InvalidConfig, match="cannot be connected to network endpoints: host, none"):
+        keywords(both, "")
+
+
+MAC = "02:42:ac:11:00:05"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda mode, text: body(MacAddress=text, HostConfig={"NetworkMode": mode}),
+             lambda mode, text: endpoint(mode, MacAddress=text)],
+)  # fmt: skip
+def test_a_hardware_address(make: Any) -> None:
+    given = make("none", MAC)
+    keywords(given, "")
+    assert [warning.partition(":")[0] for warning in warnings(given)] == ["The MAC address is ignored"]
+    with pytest.raises(InvalidConfig, match="invalid MAC address: zz"):
+        keywords(make("none", "zz"), "")
+    with pytest.raises(InvalidConfig, match="conflicting options: mac-address and the network mode"):
+        keywords(make("host", MAC), "")
+
+
+def test_driver_options_of_an_endpoint_are_ignored_with_a_warning() -> None:
+    given = endpoint(DriverOpts={"a": "b"})
+    keywords(given, "")
+    assert warnings(given) == ["Driver options of a network are ignored"]
+
+
 def test_refusals_of_the_specification_are_told_from_mistakes() -> None:
     with pytest.raises(Unsupported):
         keywords(host(Tmpfs={"/t": ""}), "")
@@ -222,6 +303,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 NAMES = st.sampled_from([
     "Image", "Cmd", "Env", "Volumes", "Labels", "Tty", "StopTimeout", "HostConfig", "Memory", "Binds", "Mounts",
     "SecurityOpt", "Ulimits", "RestartPolicy", "NetworkMode", "CapAdd", "LogConfig", "ConsoleSize", "Healthcheck",
+    "NetworkingConfig", "EndpointsConfig", "none", "IPAMConfig", "IPv4Address", "Aliases", "MacAddress",
 ])  # fmt: skip
 
 

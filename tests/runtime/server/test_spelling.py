@@ -29,6 +29,12 @@ def test_objects_and_lists_inside_are_spelled_too_and_free_names_are_left() -> N
     assert [(limit.name, limit.soft) for limit in body.host_config.ulimits] == [("nofile", 7)]
 
 
+def test_values_of_maps_are_spelled_and_their_keys_left() -> None:
+    given = {"networkingconfig": {"ENDPOINTSCONFIG": {"None": {"ipamconfig": {"ipv4address": "10.0.0.5"}}}}}
+    body = msgspec.convert(spelled(given, CreateBody), CreateBody)
+    assert body.networking_config.endpoints_config["None"].ipam_config.ipv4_address == "10.0.0.5"
+
+
 def test_what_is_of_the_wrong_type_is_left_to_the_model() -> None:
     assert spelled([1], ExecBody) == [1]
     assert spelled({"HostConfig": "x", "Unknown": 1}, CreateBody) == {"HostConfig": "x", "Unknown": 1}

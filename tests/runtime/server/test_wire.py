@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import socket
@@ -10,6 +11,7 @@ import tarfile
 
 import pytest
 
+from bireme.images.platforms import host
 from bireme.server.streams import frame
 from tests.runtime.server.served import Engine, frames
 
@@ -249,3 +251,66 @@ def test_a_client_that_does_not_read_is_given_up_and_told_when_it_does(engine: E
     assert text.startswith(b"bireme: output of container ")
     assert b" is lost: " in text
     assert engine.ask("DELETE", f"/containers/{container}")[0] == 204
+
+
+def test_the_platform_of_an_image_is_asked_for(engine: Engine) -> None:
+    body = {"Image": "busybox", "Cmd": ["true"]}
+    for platform in ("linux", f"linux/{host().architecture}"):
+        status, answer = engine.ask("POST", f"/containers/create?platform={platform}", body)
+        assert status == 201
+        engine.ask("DELETE", f"/containers/{answer['Id']}")
+    for platform, status, reason in (
+        ("linux/s390x", 404, "image with reference busybox was found but does not match the specified platform"),
+        ("windows", 404, "wanted windows/"),
+        ("linux/", 400, "is an invalid component"),
+    ):
+        found, answer = engine.ask("POST", f"/containers/create?platform={platform}", body)
+        assert (found, reason in answer["message"]) == (status, True)
+    missing = engine.ask("POST", "/containers/create?platform=linux", {**body, "Image": "nosuch"})
+    assert missing == (404, {"message": "No such image: nosuch:latest"})
+
+
+def test_an_image_of_other_machines_is_warned_of_unless_it_was_asked_for(engine: Engine) -> None:
+    loading, _ = post(engine, "/images/load", "Connection: close", body=foreign_image())
+    assert b"Loaded image: foreign:latest" in rest(loading)
+    body = {"Image": "foreign", "Cmd": ["/x"]}
+    status, answer = engine.ask("POST", "/containers/create", body)
+    assert (status, len(answer["Warnings"])) == (201, 1)
+    assert "platform (linux/s390x) does not match the detected host platform" in answer["Warnings"][0]
+    engine.ask("DELETE", f"/containers/{answer['Id']}")
+    status, answer = engine.ask("POST", "/containers/create?platform=linux/s390x", body)
+    assert (status, answer["Warnings"]) == (201, [])
+    engine.ask("DELETE", f"/containers/{answer['Id']}")
+    assert engine.ask("DELETE", "/images/foreign")[0] == 200
+
+
+def foreign_image() -> bytes:
+    """What ``docker save`` writes of an image of another machine, without files."""
+    layer = tar_of({})
+    config = {
+        "architecture": "s390x", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }  # fmt: skip
+    manifest = [{"Config": "config.json", "RepoTags": ["foreign:latest"], "Layers": ["layer.tar"]}]
+    documents = {"config.json": json.dumps(config).encode(), "manifest.json": json.dumps(manifest).encode()}
+    return tar_of({**documents, "layer.tar": layer})
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_an_address_that_will_not_be_there_is_refused(engine: Engine) -> None:
+    endpoint = {"EndpointsConfig": {"none": {"IPAMConfig": {"IPv4Address": "10.0.0.5"}}}}
+    body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+    status, answer = engine.ask("POST", "/containers/create", {**body, "NetworkingConfig": endpoint})
+    assert status == 400
+    assert answer["message"].startswith("user specified IP address is supported on user defined networks only")
+    wrong = {**body, "NetworkingConfig": {"EndpointsConfig": {"none": 5}}}
+    assert engine.ask("POST", "/containers/create", wrong)[0] == 400

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import msgspec
 
 from bireme.images._config import LONGEST as LONGEST_CONFIG
-from bireme.images._config import MOST_LAYERS, host_platform
+from bireme.images._config import MOST_LAYERS
+from bireme.images.platforms import Platform, rank
 from bireme.images.registry.faults import RegistryError
-from bireme_actors import ImageNotFound, InvalidConfig
+from bireme_actors import ImageNotFound
 
 LONGEST_MANIFEST = 4 << 20
 
@@ -42,19 +43,6 @@ _FOREIGN = ("application/vnd.docker.image.rootfs.foreign.", "application/vnd.oci
 _CONFIGS = ("application/vnd.oci.image.config.", "application/vnd.docker.container.image.")
 _ATTESTATION = "vnd.docker.reference.type"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_ARM = ("v8", "v7", "v6", "v5")
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """``linux/arm64/v8``."""
-
-    os: str
-    architecture: str
-    variant: str = ""
-
-    def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
 class _Platform(msgspec.Struct, frozen=True):
@@ -143,26 +131,6 @@ def _check_layer(layer: Descriptor, name: str) -> None:
         raise RegistryError(f"{name} has a layer of an unknown kind: {layer.media_type[:100]!r}")
 
 
-def parse_platform(text: str) -> Platform | None:
-    """``os[/arch[/variant]]`` or ``arch``; None for nothing. Raises InvalidConfig."""
-    if not text:
-        return None
-    parts = text.lower().split("/")
-    if len(parts) > 3 or not all(re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", part) for part in parts):
-        raise InvalidConfig(f'"{text}" is an invalid OS component of "{text}": OSAndVersion specifier')
-    if len(parts) == 1:
-        parts = [parts[0], host_platform()[0]] if parts[0] in ("linux", "windows") else ["linux", parts[0]]
-    if parts[0] != "linux":
-        raise InvalidConfig(f'operating system "{parts[0]}" is not supported: linux is needed')
-    aliases = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
-    return Platform(parts[0], aliases.get(parts[1], parts[1]), parts[2] if len(parts) == 3 else "")
-
-
-def host() -> Platform:
-    """This machine's."""
-    return Platform("linux", *host_platform())
-
-
 def choose(descriptors: Sequence[Descriptor], platform: Platform) -> Descriptor:
     """The best for a platform; of several equally good ones the first. Raises ImageNotFound with Docker's words."""
     best: tuple[int, Descriptor] | None = None
@@ -180,16 +148,7 @@ def _rank(descriptor: Descriptor, wanted: Platform) -> int:
     given = descriptor.platform
     if given is None or _ATTESTATION in (descriptor.annotations or {}):
         return 0
-    if (given.os, given.architecture) != (wanted.os, wanted.architecture):
-        return 0
-    if given.variant == wanted.variant:
-        return 10
-    if wanted.architecture == "arm" and wanted.variant in _ARM and given.variant in _ARM:
-        older = _ARM.index(given.variant) - _ARM.index(wanted.variant)
-        return 9 - older if older > 0 else 0
-    if {given.variant, wanted.variant} == {"", "v8"} and wanted.architecture == "arm64":
-        return 9
-    return 1 if not wanted.variant or not given.variant else 0
+    return rank(Platform(given.os, given.architecture, given.variant), wanted)
 
 
 def write_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> tuple[str, bytes]:

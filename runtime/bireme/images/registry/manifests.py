@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bireme.images._config import digest
+from bireme.images.platforms import Platform
 from bireme.images.references import Reference
 from bireme.images.registry.documents import (
     ACCEPT,
     LONGEST_MANIFEST,
     Document,
     Manifest,
-    Platform,
     choose,
     is_digest,
     read_document,

@@ -19,10 +19,11 @@ from bireme.images._repository import Hold, NewImage, Repository
 from bireme.images._streams import FromFile, Hashed, Reporter, decompressed
 from bireme.images._tar import Stream
 from bireme.images.model import Image, Progress
+from bireme.images.platforms import Platform, host, mismatch
 from bireme.images.references import Reference
 from bireme.images.registry.auth import Credentials
 from bireme.images.registry.blobs import download, fetch_small
-from bireme.images.registry.documents import Descriptor, Manifest, Platform, host
+from bireme.images.registry.documents import Descriptor, Manifest
 from bireme.images.registry.faults import RegistryError
 from bireme.images.registry.known import remember
 from bireme.images.registry.manifests import fetch_document, find_manifest
@@ -100,13 +101,8 @@ def _say_status(name: str, fresh: bool, progress: Progress) -> None:
 
 
 def _warn_of_platform(image: Image, reference: Reference, wanted: Platform | None, progress: Progress) -> None:
-    if wanted is not None and image.architecture and image.architecture != wanted.architecture:
-        actual = Platform(image.os, image.architecture, image.variant)
-        say(
-            progress,
-            f"WARNING: image with reference {reference.familiar} was found but does not match the specified platform: "
-            f"wanted {wanted}, actual: {actual}",
-        )
+    if wanted is not None and (reason := mismatch(reference.familiar, image, wanted)):
+        say(progress, f"WARNING: {reason}")
 
 
 @dataclass(slots=True, eq=False)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from bireme.engine import foreign_warning
 from bireme.server.bounds import limits
 from bireme.server.context import Context, Handler
 from bireme.server.creation import keywords
+from bireme.server.endpoints import NO_LINKS
 from bireme.server.filters import parse_filters
 from bireme.server.handlers.listing import KNOWN_FILTERS, select, summary
 from bireme.server.hosting import resource_warnings, warnings
@@ -50,13 +52,24 @@ async def create(context: Context, request: Request) -> Answer:
     if not body.image:
         raise InvalidConfig("no image specified: name one in the field Image")
     options = keywords(body, request.query.text("name"))
+    options["platform"] = request.query.text("platform")
     try:
         container = await context.runtime.create(body.image, words_of(body.cmd) or None, **options)
     except ImageNotFound:
         raise
     except NotFound as error:
         raise InvalidConfig(str(error)) from error
-    return as_json({"Id": container.id, "Warnings": warnings(body)}, 201)
+    told = warnings(body) if options["platform"] else [*_foreign(context, container.id), *warnings(body)]
+    return as_json({"Id": container.id, "Warnings": told}, 201)
+
+
+def _foreign(context: Context, ref: str) -> list[str]:
+    """Of a container whose image is for other machines, which nobody has asked for by name."""
+    try:
+        image = context.runtime.images.get(context.runtime.get(ref).view.config.image_id)
+    except NotFound:
+        return []  # removed meanwhile
+    return [warning] if (warning := foreign_warning(image)) else []
 
 
 async def inspect(context: Context, request: Request) -> Answer:
@@ -95,7 +108,7 @@ async def remove(context: Context, request: Request) -> Answer:
     """``DELETE /containers/{id}``."""
     query = request.query
     if query.flag("link"):
-        raise Unsupported("links are not supported: there is no network between containers")
+        raise Unsupported(NO_LINKS)
     container = context.runtime.get(request["id"])
     await container.remove(force=query.flag("force"), volumes=query.flag("v"))
     return NO_CONTENT

@@ -9,12 +9,13 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bireme.images.platforms import host, parse_platform
 from bireme.images.references import parse
 from bireme.images.registry import RegistryError, read_auth_header
 from bireme.images.registry.addresses import next_address, origin
 from bireme.images.registry.auth import Challenge, Credentials, parse_challenges
 from bireme.images.registry.authority import token_request
-from bireme.images.registry.documents import choose, host, is_digest, parse_platform, read_document, read_manifest
+from bireme.images.registry.documents import choose, is_digest, read_document, read_manifest
 from bireme.images.registry.faults import pull_refusal, read_refusal
 from bireme.images.registry.inquiries import registry_domain
 from bireme.images.registry.patience import retry_after

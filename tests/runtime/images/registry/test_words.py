@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from bireme.images.platforms import Platform
 from bireme.images.references import parse
 from bireme.images.registry import Registries
 from bireme.images.registry.auth import Challenge
@@ -16,9 +17,7 @@ from bireme.images.registry.documents import (
     DOCKER_GZIP,
     OCI_GZIP,
     Descriptor,
-    Platform,
     choose,
-    parse_platform,
     write_manifest,
 )
 from bireme.images.registry.faults import pull_refusal, read_refusal
@@ -96,26 +95,6 @@ def test_what_is_configured_is_told_as_by_docker() -> None:
 )
 def test_servers_to_log_in_to(server: str, domain: str) -> None:
     assert registry_domain(server) == domain
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", None),
-        ("linux/amd64", Platform("linux", "amd64")),
-        ("linux/arm64/v8", Platform("linux", "arm64", "v8")),
-        ("arm64", Platform("linux", "arm64")),
-        ("LINUX/x86_64", Platform("linux", "amd64")),
-    ],
-)
-def test_platforms(text: str, expected: Platform | None) -> None:
-    assert parse_platform(text) == expected
-
-
-@pytest.mark.parametrize("text", ["windows/amd64", "linux/amd64/v1/x", "linux/", "lin ux", "linux/../x"])
-def test_what_is_no_platform(text: str) -> None:
-    with pytest.raises(InvalidConfig):
-        parse_platform(text)
 
 
 def entry(architecture: str, variant: str = "", *, system: str = "linux", size: int = 0) -> Descriptor:
