@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.root, pytest.mark.system]
 TRAP = "trap 'exit 9' TERM; echo set; while :; do sleep 1 & wait $!; done"
 """Ends with 9 when it is asked to end."""
 
+SERVERS = "grep -E '^(search|nameserver)' /etc/resolv.conf"
+
 # Exit statuses
 
 
@@ -142,6 +144,9 @@ def test_exec_runs_in_the_container_and_answers_with_its_status(bireme: Cli) -> 
         (("-w", "/some/where"), "pwd", "/some/where"),
         (("--read-only",), "touch /x 2>&1", "touch: /x: Read-only file system"),
         (("--network", "none"), "ls /sys/class/net", "lo"),
+        (("--add-host", "db:10.0.0.5"), "grep db /etc/hosts; grep -c localhost /etc/hosts", "10.0.0.5\tdb\n2"),
+        (("--dns", "10.0.0.1", "--dns-search", "a.b"), SERVERS, "search a.b\nnameserver 10.0.0.1"),
+        (("--log-driver", "none"), "echo here", "here"),
         (("--entrypoint", "echo"), "x", "-c x"),
         ((), "echo $$; cut -d' ' -f1 /proc/1/stat", "1\n1"),
         ((), "grep ^CapEff /proc/1/status | cut -f2", "00000000a80425fb"),

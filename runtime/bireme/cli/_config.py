@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from bireme.cli._errors import ENGINE_ERROR, CliError, UsageError
 from bireme.cli._flags import INT, LIST, STRING, Flag
+from bireme.cli._refused import REFUSED_FLAGS
 from bireme.cli._values import (
+    check_address,
     check_environment,
+    check_hardware_address,
+    check_host,
     check_label,
     environment,
+    host_entry,
     labels,
     parse_bytes,
     parse_cpus,
@@ -42,7 +47,7 @@ def _check_stream(text: str) -> None:
         raise ValueError("valid streams are STDIN, STDOUT and STDERR")
 
 
-def _check_log_option(text: str) -> None:
+def _check_pair(text: str) -> None:
     if "=" not in text:
         raise ValueError("write it as NAME=VALUE")
 
@@ -54,14 +59,23 @@ def _check_security(text: str) -> None:
 
 
 CREATE_FLAGS = (
+    *REFUSED_FLAGS,
+    Flag("add-host", "", LIST, "Add a custom host-to-IP mapping (host:ip)", check=check_host),
+    Flag("annotation", "", LIST, "Add an annotation to the container", check=_check_pair),
     Flag("attach", "a", LIST, "Attach to STDIN, STDOUT or STDERR", check=_check_stream),
     Flag("cap-add", "", LIST, "Add Linux capabilities"),
     Flag("cap-drop", "", LIST, "Drop Linux capabilities"),
+    Flag("cgroupns", "", STRING, "Cgroup namespace to use: private"),
     Flag("cidfile", "", STRING, "Write the container ID to the file"),
+    Flag("cpu-period", "", INT, "Limit CPU CFS (Completely Fair Scheduler) period"),
+    Flag("cpu-quota", "", INT, "Limit CPU CFS (Completely Fair Scheduler) quota"),
     Flag("cpu-shares", "c", INT, "CPU shares (relative weight)"),
     Flag("cpus", "", "decimal", "Number of CPUs", check=parse_cpus),
     Flag("cpuset-cpus", "", STRING, "CPUs in which to allow execution (0-3, 0,1)"),
     Flag("cpuset-mems", "", STRING, "MEMs in which to allow execution (0-3, 0,1)"),
+    Flag("dns", "", LIST, "Set custom DNS servers", check=check_address),
+    Flag("dns-option", "", LIST, "Set DNS options", old="dns-opt"),
+    Flag("dns-search", "", LIST, "Set custom DNS search domains"),
     Flag("domainname", "", STRING, "Container NIS domain name"),
     Flag("entrypoint", "", STRING, "Overwrite the default ENTRYPOINT of the image"),
     Flag("env", "e", LIST, "Set environment variables", check=check_environment),
@@ -77,16 +91,19 @@ CREATE_FLAGS = (
     Flag("hostname", "h", STRING, "Container host name"),
     Flag("init", "", summary="Run an init inside the container that forwards signals and reaps processes"),
     Flag("interactive", "i", summary="Keep STDIN open even if not attached"),
+    Flag("ipc", "", STRING, "IPC mode to use: private, shareable or none"),
+    Flag("isolation", "", STRING, "Container isolation technology: default"),
     Flag("label", "l", LIST, "Set meta data on a container", check=check_label),
     Flag("label-file", "", LIST, "Read in a line delimited file of labels"),
     Flag("log-driver", "", STRING, "Logging driver for the container: json-file, local or none"),
-    Flag("log-opt", "", LIST, "Log driver options: max-size=10m, max-file=3", check=_check_log_option),
+    Flag("log-opt", "", LIST, "Log driver options: max-size=10m, max-file=3", check=_check_pair),
+    Flag("mac-address", "", STRING, "Container MAC address, which is not used", check=check_hardware_address),
     Flag("memory", "m", "bytes", "Memory limit", check=parse_bytes),
     Flag("memory-reservation", "", "bytes", "Memory soft limit", check=parse_bytes),
     Flag("memory-swap", "", "bytes", "Swap limit equal to memory plus swap: -1 for unlimited swap", check=parse_swap),
     Flag("mount", "", "mount", "Make a volume (type=volume,target=PATH)", repeatable=True, check=parse_mount),
     Flag("name", "", STRING, "Assign a name to the container"),
-    Flag("network", "", STRING, "Connect the container to a network: none (loopback only) or host"),
+    Flag("network", "", LIST, "Connect the container to a network: none (loopback only) or host", old="net"),
     Flag("no-healthcheck", "", summary="Disable any container-specified HEALTHCHECK"),
     Flag("oom-score-adj", "", INT, "Tune host's OOM preferences (-1000 to 1000)"),
     Flag("pids-limit", "", INT, "Tune container pids limit (set -1 for unlimited)"),
@@ -111,7 +128,9 @@ CREATE_FLAGS = (
     Flag("tty", "t", summary="Allocate a pseudo-TTY"),
     Flag("ulimit", "", "ulimit", "Ulimit options", repeatable=True, check=parse_ulimit),
     Flag("user", "u", STRING, "Username or UID (format: <name|uid>[:<group|gid>])"),
+    Flag("userns", "", STRING, "User namespace to use: host"),
     Flag("volume", "v", LIST, "Make a volume at a path of the container", check=check_volume),
+    Flag("volume-driver", "", STRING, "Volume driver for the container: local"),
     Flag(
         "volumes-from",
         "",
@@ -191,6 +210,7 @@ def _container(
         "OpenStdin": stdin_open,
         "StdinOnce": stdin_open and streams["stdin"],
         "Hostname": options.text("hostname"),
+        "MacAddress": options.text("mac-address"),
         "Domainname": options.text("domainname"),
         "User": options.text("user"),
         "WorkingDir": options.text("workdir"),
@@ -229,11 +249,21 @@ def _port(text: str) -> str:
 
 def _host(options: Values) -> dict[str, Any]:
     host: dict[str, Any] = {
+        "Annotations": labels((), options.many("annotation")),
         "AutoRemove": options.on("rm"),
         "CapAdd": options.many("cap-add"),
         "CapDrop": options.many("cap-drop"),
+        "CgroupnsMode": options.text("cgroupns"),
+        "CpuPeriod": options.number("cpu-period"),
+        "CpuQuota": options.number("cpu-quota"),
+        "Dns": options.many("dns"),
+        "DnsOptions": options.many("dns-option"),
+        "DnsSearch": options.many("dns-search"),
+        "ExtraHosts": [host_entry(text) for text in options.many("add-host")],
         "GroupAdd": options.many("group-add"),
         "Init": options.on("init"),
+        "IpcMode": options.text("ipc"),
+        "Isolation": options.text("isolation"),
         "LogConfig": _log_config(options),
         "Memory": parse_bytes(options.text("memory") or "0"),
         "MemoryReservation": parse_bytes(options.text("memory-reservation") or "0"),
@@ -251,12 +281,26 @@ def _host(options: Values) -> dict[str, Any]:
         "SecurityOpt": _security(options.many("security-opt")),
         "ShmSize": parse_bytes(options.text("shm-size") or "0"),
         "Ulimits": [parse_ulimit(text) for text in options.many("ulimit")],
+        "UsernsMode": options.text("userns"),
+        "VolumeDriver": options.text("volume-driver"),
         "VolumesFrom": options.many("volumes-from"),
     }
-    host = {key: value for key, value in host.items() if value not in (None, 0, False, [], {})}
-    host["NetworkMode"] = options.text("network") or "default"
+    host = {key: value for key, value in host.items() if value not in (None, "", 0, False, [], {})}
+    host["NetworkMode"] = _network(options.many("network"))
     host["RestartPolicy"] = parse_restart(options.text("restart"))
     return host
+
+
+def _network(names: list[str]) -> str:
+    """Raises CliError where there is more than one, or more than a name."""
+    if len(names) > 1:
+        raise CliError(f"bireme: a container cannot be on several networks: {', '.join(names)}", ENGINE_ERROR)
+    name = (names or ["default"])[0].removeprefix("name=")
+    if not name:
+        raise CliError("bireme: no name set for network", ENGINE_ERROR)
+    if "=" in name:
+        raise CliError(f"bireme: invalid network {name!r}: a name is all that can be said: none, or host", ENGINE_ERROR)
+    return name
 
 
 def _log_config(options: Values) -> dict[str, Any]:

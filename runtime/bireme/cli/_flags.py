@@ -15,6 +15,8 @@ BOOL = ""
 STRING = "string"
 INT = "int"
 LIST = "list"
+ABSENT = "absent"
+"""The kind of a flag that Docker has: its ``summary`` says why it is not to be had here. Help does not show it."""
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
@@ -32,10 +34,11 @@ class Flag:
     """One flag: ``--name``, ``-letter``.
 
     ``kind`` is what help shows for the value; BOOL takes none, INT a whole number, and any kind in ``repeatable`` may
-    be given again. ``check`` raises ValueError with the reason why a value cannot be.
+    be given again. ``check`` raises ValueError with the reason why a value cannot be. ``old`` is a name that the flag
+    had once and still answers to.
     """
 
-    __slots__ = ("check", "default", "kind", "letter", "name", "repeatable", "summary")
+    __slots__ = ("check", "default", "kind", "letter", "name", "old", "repeatable", "summary")
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Flag:
         default: str = "",
         repeatable: bool = False,
         check: Callable[[str], object] | None = None,
+        old: str = "",
     ) -> None:
         self.name = name
         self.letter = letter
@@ -55,6 +59,7 @@ class Flag:
         self.default = default
         self.repeatable = repeatable or kind == LIST
         self.check = check
+        self.old = old
 
     @property
     def title(self) -> str:
@@ -73,6 +78,11 @@ class Flag:
         except ValueError as error:
             raise FlagError(f'invalid argument "{text}" for "{self.title}" flag: {error}') from None
         return text
+
+
+def _check_known(flag: Flag) -> None:
+    if flag.kind == ABSENT:
+        raise FlagError(f"{flag.title} is not supported: {flag.summary}")
 
 
 def _boolean(text: str) -> str:
@@ -142,7 +152,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str], *, interspersed: bool = T
 
 class _Scan:
     def __init__(self, flags: Sequence[Flag], words: Sequence[str], interspersed: bool) -> None:
-        self._names = {flag.name: flag for flag in flags}
+        self._names = {name: flag for flag in flags for name in (flag.name, flag.old) if name}
         self._letters = {flag.letter: flag for flag in flags if flag.letter}
         self._rest = list(reversed(words))
         self._interspersed = interspersed
@@ -177,6 +187,7 @@ class _Scan:
             if name == "help":
                 raise HelpWanted
             raise FlagError(f"unknown flag: --{name}")
+        _check_known(flag)
         if equals:
             self._values.put(flag, value)
         elif flag.kind == BOOL:
@@ -193,6 +204,7 @@ class _Scan:
                 if letter == "h":
                     raise HelpWanted
                 raise FlagError(f"unknown shorthand flag: '{letter}' in {word}")
+            _check_known(flag)
             if letters.startswith("="):
                 self._values.put(flag, letters[1:])
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from bireme.cli._commands import COMMON, GROUPS, VERBS
+from bireme.cli._flags import ABSENT
 from bireme.cli._parser import GLOBAL_FLAGS
 
 TYPE_CHECKING = False
@@ -65,10 +66,11 @@ def _verb_lines(rows: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _flag_lines(flags: Sequence[Flag]) -> list[str]:
-    heads = [_flag_head(flag) for flag in sorted(flags, key=lambda flag: flag.name)]
+    shown = sorted((flag for flag in flags if flag.kind != ABSENT), key=lambda flag: flag.name)
+    heads = [_flag_head(flag) for flag in shown]
     column = max(len(head) for head in heads) + 3
     lines: list[str] = []
-    for head, flag in zip(heads, sorted(flags, key=lambda flag: flag.name), strict=True):
+    for head, flag in zip(heads, shown, strict=True):
         text = _wrapped(flag.summary, max(_WIDTH - column, 24))
         lines.append(f"{head:<{column}}{text[0]}".rstrip())
         lines += [" " * column + more for more in text[1:]]

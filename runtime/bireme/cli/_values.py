@@ -163,3 +163,39 @@ def labels(files: Iterable[str], given: Iterable[str]) -> dict[str, str]:
     """``NAME=value`` or ``NAME``, the files' first. Raises OSError, ValueError."""
     lines = [*(line for path in files for line in read_lines(path)), *given]
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+def check_address(text: str) -> None:
+    """Raises ValueError for what is no IP address."""
+    from ipaddress import ip_address
+
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError(f"{text} is not an ip address") from None
+
+
+def check_hardware_address(text: str) -> None:
+    """Raises ValueError for what is not written as 92:d0:c6:0a:29:33."""
+    pairs = text.replace("-", ":").split(":")
+    if len(pairs) != 6 or not all(len(pair) == 2 and set(pair) <= set("0123456789abcdefABCDEF") for pair in pairs):
+        raise ValueError(f"{text} is not a valid mac address")
+
+
+def check_host(text: str) -> None:
+    """Raises ValueError for what is not written as NAME:ADDRESS."""
+    name, _, address = host_entry(text).partition(":")
+    if not name or not address:
+        raise ValueError(f"bad format for add-host: {text!r}: write it as host:ip")
+    if address != "host-gateway":
+        try:
+            check_address(address)
+        except ValueError:
+            raise ValueError(f"invalid IP address in add-host: {address!r}") from None
+
+
+def host_entry(text: str) -> str:
+    """``name=address``, ``name:[address]`` and ``name:address`` as the API has it, which is the last."""
+    cut = min((text.find(mark) for mark in "=:" if mark in text), default=len(text))
+    name, address = text[:cut], text[cut + 1 :]
+    return f"{name}:{address[1:-1] if address[:1] == '[' and address[-1:] == ']' else address}"

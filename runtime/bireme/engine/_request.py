@@ -17,6 +17,7 @@ from bireme.engine._health import with_check
 from bireme.engine._log_options import checked
 from bireme.engine._signals import parse_signal
 from bireme.images import Image
+from bireme.storage import check_names
 from bireme_actors import (
     ContainerConfig,
     ContainerId,
@@ -86,7 +87,9 @@ class CreateOptions(TypedDict, total=False):
     log_opts: Mapping[str, str]
     """``max-size`` and ``max-file`` of a log that is kept."""
     extra: Mapping[str, object]
-    """JSON that ``inspect`` hands back: ``{"Config": {...}, "HostConfig": {...}}``."""
+    """JSON that ``inspect`` hands back: ``{"Config": {...}, "HostConfig": {...}}``. ``Healthcheck``, ``ExtraHosts``,
+    ``Dns``, ``DnsSearch`` and ``DnsOptions`` in it have their effect.
+    """
 
 
 def build_config(
@@ -129,7 +132,8 @@ def build_config(
 
 def _plain(options: CreateOptions, image: Image) -> dict[str, Any]:
     """What needs no more than a check."""
-    stop_timeout = options.get("stop_timeout")
+    stop_timeout, extra = options.get("stop_timeout"), _extra(options)
+    check_names(extra)
     if stop_timeout is not None and stop_timeout < -1:
         raise InvalidConfig(f"invalid stop timeout {stop_timeout}: seconds, 0 or more (-1: wait for ever)")
     return {
@@ -143,7 +147,7 @@ def _plain(options: CreateOptions, image: Image) -> dict[str, Any]:
         "stop_timeout": stop_timeout,
         "security": options.get("security", Security()),
         "limits": new_limits(options.get("limits", Limits())),
-        "extra": checked(with_check(_extra(options), image.config.extra)),
+        "extra": checked(with_check(extra, image.config.extra)),
     }
 
 

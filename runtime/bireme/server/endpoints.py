@@ -42,6 +42,9 @@ def network_warnings(body: CreateBody) -> list[str]:
         found.append("The MAC address is ignored: there is no network besides loopback, or the host's own")
     if any(endpoint.driver_opts for endpoint in body.networking_config.endpoints_config.values()):
         found.append("Driver options of a network are ignored")
+    alone = _NETWORKS.get(body.host_config.network_mode) == "none"
+    if alone and any(entry.endswith(":host-gateway") for entry in body.host_config.extra_hosts):
+        found.append("host-gateway is left out of /etc/hosts: without a network the host cannot be reached")
     return found
 
 

@@ -38,10 +38,6 @@ _MODES: Mapping[str, tuple[str, ...]] = {
 _WARNED: Mapping[str, str] = {
     "port_bindings": "Published ports are ignored: containers have no network besides loopback, or the host's own",
     "publish_all_ports": "Published ports are ignored: containers have no network besides loopback, or the host's own",
-    "dns": "DNS options are ignored: there is no network besides loopback, or the host's own",
-    "dns_search": "DNS options are ignored: there is no network besides loopback, or the host's own",
-    "dns_options": "DNS options are ignored: there is no network besides loopback, or the host's own",
-    "extra_hosts": "Extra hosts are ignored",
     "blkio_weight": "The block I/O weight is ignored",
     "blkio_weight_device": "Block I/O limits are ignored",
     "blkio_device_read_bps": "Block I/O limits are ignored",
@@ -52,10 +48,16 @@ _WARNED: Mapping[str, str] = {
     "cpu_realtime_period": "Real-time scheduling limits are ignored",
     "cpu_realtime_runtime": "Real-time scheduling limits are ignored",
     "kernel_memory": "The kernel memory limit is ignored",
+    "kernel_memory_tcp": "The kernel memory limit is ignored",
+    "cpu_count": "CpuCount is ignored: it is for Windows",
+    "cpu_percent": "CpuPercent is ignored: it is for Windows",
+    "io_maximum_iops": "IOMaximumIOps is ignored: it is for Windows",
+    "io_maximum_bandwidth": "IOMaximumBandwidth is ignored: it is for Windows",
     "oom_kill_disable": "OomKillDisable is ignored: the kernel's OOM killer stays on",
     "device_cgroup_rules": "Device rules are ignored: a container has Docker's default devices",
     "cgroup_parent": "CgroupParent is ignored: every container has a cgroup of the engine's own",
     "masked_paths": "MaskedPaths is ignored: the default paths are masked unless the container is privileged",
+    "annotations": "Annotations are ignored",
     "readonly_paths": "ReadonlyPaths is ignored: the default paths are read-only unless the container is privileged",
 }
 """Fields of HostConfig that are let pass."""

@@ -96,9 +96,14 @@ class Resources(Model, frozen=True):
     memory_swap: Int64 = 0
     memory_swappiness: Int64 = -1
     kernel_memory: Int64 = 0
+    kernel_memory_tcp: Int64 = field(name="KernelMemoryTCP", default=0)
     oom_kill_disable: bool = False
     pids_limit: Int64 = 0
     ulimits: list[Ulimit] = []
+    cpu_count: Int64 = 0
+    cpu_percent: Int64 = 0
+    io_maximum_iops: Int64 = field(name="IOMaximumIOps", default=0)
+    io_maximum_bandwidth: Int64 = field(name="IOMaximumBandwidth", default=0)
     restart_policy: Restart = field(default_factory=Restart)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bireme.storage._live import LiveOutput, LiveReader, OutputLost, not_kept
 from bireme.storage._log_lines import LogEntry
 from bireme.storage._log_rotation import Rotation
+from bireme.storage._names import check_names
 from bireme.storage.containers import ContainerDirectories
 from bireme.storage.durable import Disk, open_disk
 from bireme.storage.logs import ContainerLog, JsonLogs, LogOptions, Position
@@ -33,6 +34,7 @@ __all__ = [
     "Recovered",
     "Rotation",
     "VolumeDirectories",
+    "check_names",
     "empty_trash",
     "not_kept",
     "open_disk",

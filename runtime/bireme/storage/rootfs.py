@@ -3,7 +3,7 @@
 ``/etc/hostname``, ``/etc/hosts`` and ``/etc/resolv.conf`` are files of the container's own, mounted over the image's,
 as Docker does. With the host's network they begin as copies of the host's; without a network there is the loopback's
 names, and of the host's name servers those that are not the host's loopback (Docker falls back to a public server if
-none is left, which nobody without a network could reach).
+none is left, which nobody without a network could reach). What the user says of names is in there too (``_names``).
 """
 
 from __future__ import annotations
@@ -13,20 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bireme import _files
+from bireme.storage import _names
 from bireme.storage.paths import Layout
 from bireme_actors import ContainerConfig, ContainerId
 
 if TYPE_CHECKING:
     from bireme.launcher.requests import MountRequest, RootRequest
-
-LOOPBACK_HOSTS = b"""\
-127.0.0.1\tlocalhost
-::1\tlocalhost ip6-localhost ip6-loopback
-fe00::\tip6-localnet
-ff00::\tip6-mcastprefix
-ff02::1\tip6-allnodes
-ff02::2\tip6-allrouters
-"""
 
 _HOSTS, _RESOLV_CONF, _HOSTNAME = "/etc/hosts", "/etc/resolv.conf", "/etc/hostname"
 _SHORT_ID = 12
@@ -53,9 +45,9 @@ class OverlayRootfs:
         host = config.network == "host"
         name = config.hostname or (os.uname().nodename if host else config.id[:_SHORT_ID])
         _write(self._layout.hostname(config.id), f"{name}\n".encode("utf-8", "surrogateescape"))
-        _write(self._layout.hosts(config.id), self._hosts.read() if host else LOOPBACK_HOSTS)
-        servers = self._resolv_conf.read()
-        _write(self._layout.resolv_conf(config.id), servers if host else without_loopback(servers))
+        _write(self._layout.hosts(config.id), _names.hosts(self._hosts.read() if host else None, config.extra))
+        servers = self._resolv_conf.read() if host else without_loopback(self._resolv_conf.read())
+        _write(self._layout.resolv_conf(config.id), _names.resolv_conf(servers, config.extra))
 
     def root_request(self, config: ContainerConfig) -> RootRequest:
         """Everything to mount, relative to ROOT. Raises ImageNotFound."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bireme.storage import ContainerDirectories, Layout, OverlayRootfs
-from bireme.storage.rootfs import LOOPBACK_HOSTS, HostFile, without_loopback
+from bireme.storage._names import LOOPBACK_HOSTS
+from bireme.storage.rootfs import HostFile, without_loopback
 from bireme_actors import ImageNotFound, Mount, VolumeId
 from tests.runtime.storage._stores import Stores, config_with_volumes, read, tree, write
 
@@ -32,6 +33,18 @@ def test_without_a_network_there_is_the_loopback_only(stores: Stores) -> None:
         assert read(stores.layout.hostname(config.id)) == f"{name}\n".encode()
         assert read(stores.layout.hosts(config.id)) == LOOPBACK_HOSTS
     assert b"127.0.0.1\tlocalhost\n" in LOOPBACK_HOSTS
+
+
+def test_what_the_user_says_of_names_is_in_them(stores: Stores) -> None:
+    names = {"HostConfig": {"ExtraHosts": ["db:10.0.0.5", "me:host-gateway"], "Dns": ["10.0.0.1"]}}
+    alone, host = config_with_volumes(extra=names), config_with_volumes(network="host", extra=names)
+    for config in (alone, host):
+        os.mkdir(stores.layout.container(config.id), 0o700)
+        stores.rootfs.make(config)
+    assert read(stores.layout.hosts(alone.id)) == LOOPBACK_HOSTS + b"10.0.0.5\tdb\n"
+    own = HostFile("/etc/hosts").read()
+    assert read(stores.layout.hosts(host.id)) == own + b"10.0.0.5\tdb\n127.0.0.1\tme\n"
+    assert b"nameserver 10.0.0.1\n" in read(stores.layout.resolv_conf(alone.id))
 
 
 def test_with_the_hosts_network_the_files_are_the_hosts(stores: Stores) -> None:
