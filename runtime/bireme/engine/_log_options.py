@@ -26,7 +26,7 @@ def read_log_options(extra: Mapping[str, object]) -> LogOptions:
         return LogOptions()
     kind, given = log.get("Type") or "", log.get("Config")
     if kind not in _DRIVERS:
-        raise InvalidConfig(f"logger: no log driver named '{kind}' is registered: there are json-file, local and none")
+        raise InvalidConfig(f"logger: no log driver named '{kind}' is registered")
     if kind == "none":
         return LogOptions(kept=False)
     return LogOptions(rotation=_rotation(str(kind), given if isinstance(given, Mapping) else {}))
