@@ -107,15 +107,15 @@ class LiveOutput:
 
     @property
     def full(self) -> bool:
-        """See ``OutputLog.full``."""
-        return self._bytes >= MOST_BYTES
+        """See ``OutputLog.full``. Who still reads an earlier run holds up no later one."""
+        return self._bytes >= MOST_BYTES and self._wanted
 
     def append(self, stream: str, data: bytes) -> None:
         """Hold ``data`` of ``stdout`` or ``stderr``, stamped now, for those who read; forget it if nobody does.
 
         Of twice what should be there, the slowest reader is given up at once.
         """
-        if not data or self._closed or not any(reader.stop is None for reader in self._readers):
+        if not data or self._closed or not self._wanted:
             return
         self._entries.append(LogEntry(stream, self._clock(), data))
         self._bytes += len(data) + _ENTRY_BYTES
@@ -144,6 +144,11 @@ class LiveOutput:
         """No more output; readers finish."""
         self.end()
         self._closed = True
+
+    @property
+    def _wanted(self) -> bool:
+        """Whether somebody is there for what comes."""
+        return any(reader.stop is None for reader in self._readers)
 
     def _give_up_slowest(self) -> None:
         for reader in [reader for reader in self._readers if reader.pending and reader.number == self._first]:
@@ -204,3 +209,4 @@ class LiveOutput:
         reader.stop = reader.number
         self._readers.discard(reader)
         self.trim()
+        self._taken.unpark_all()  # it may have been the only one for whom there was anything to wait

@@ -219,6 +219,15 @@ async def test_a_reader_that_nobody_has_any_more_holds_nothing_up(live: LiveOutp
     assert held(live) == 0
 
 
+async def test_who_still_reads_an_earlier_run_holds_up_no_later_one(live: LiveOutput) -> None:
+    late = attach(live)
+    pieces = fill(live)
+    live.end()
+    live.append("stdout", b"nobody's")
+    assert not live.full
+    assert len(await collect(late)) == pieces * len(CHUNK)
+
+
 async def test_a_cancelled_wait_changes_nothing(live: LiveOutput, clock: MockClock) -> None:
     reader = attach(live)
     pieces = fill(live)
