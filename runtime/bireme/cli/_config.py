@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bireme.cli._flags import Values
 
 PULL = ("always", "missing", "never")
+_UTS = ("", "host")
 _STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -129,6 +130,7 @@ CREATE_FLAGS = (
     Flag("ulimit", "", "ulimit", "Ulimit options", repeatable=True, check=parse_ulimit),
     Flag("user", "u", STRING, "Username or UID (format: <name|uid>[:<group|gid>])"),
     Flag("userns", "", STRING, "User namespace to use: host"),
+    Flag("uts", "", STRING, "UTS namespace to use: host"),
     Flag("volume", "v", LIST, "Make a volume at a path of the container", check=check_volume),
     Flag("volume-driver", "", STRING, "Volume driver for the container: local"),
     Flag(
@@ -156,8 +158,14 @@ def check_options(options: Values) -> None:
             f'bireme: invalid pull option: \'{options.text("pull")}\': must be one of "always", "missing" or "never"',
             ENGINE_ERROR,
         )
+    _check_modes(options)
     if options.on("rm") and parse_restart(options.text("restart"))["Name"] != "no":
         raise UsageError("bireme: conflicting options: cannot specify both --restart and --rm", ENGINE_ERROR)
+
+
+def _check_modes(options: Values) -> None:
+    if options.text("uts") not in _UTS:
+        raise UsageError("bireme: --uts: invalid UTS mode", ENGINE_ERROR)
 
 
 def attached(options: Values, detach: bool) -> dict[str, bool]:
@@ -280,6 +288,7 @@ def _host(options: Values) -> dict[str, Any]:
         "Runtime": options.text("runtime") or None,
         "SecurityOpt": _security(options.many("security-opt")),
         "ShmSize": parse_bytes(options.text("shm-size") or "0"),
+        "UTSMode": options.text("uts") or None,
         "Ulimits": [parse_ulimit(text) for text in options.many("ulimit")],
         "UsernsMode": options.text("userns"),
         "VolumeDriver": options.text("volume-driver"),

@@ -54,6 +54,7 @@ class Requests:
             "read_only": config.read_only,
             "hostname": hostname(config),
             "host_network": config.network == "host",
+            "host_uts": config.uts_mode == "host",
             "privileged": config.security.privileged,
             "shm_size": config.limits.shm_size,
             "limits": limits_request(config.limits),

@@ -169,7 +169,6 @@ def _host_config(config: ContainerConfig) -> dict[str, object]:
         "IpcMode": "private",
         "CgroupnsMode": "private",
         "PidMode": "",
-        "UTSMode": "",
         "UsernsMode": "",
         "Isolation": "",
         "Dns": [],
@@ -183,6 +182,7 @@ def _host_config(config: ContainerConfig) -> dict[str, object]:
     }
     known = {
         "NetworkMode": config.network,
+        "UTSMode": config.uts_mode,
         "RestartPolicy": {"Name": config.restart.name, "MaximumRetryCount": config.restart.maximum_retries},
         "AutoRemove": config.auto_remove,
         "VolumesFrom": [_reference(source) for source in config.volumes_from] or None,

@@ -326,9 +326,9 @@ class PlainSetup:
             calls.add("mount", 0, text(path), 0, again, 0)
 
     def _network(self, request: StartRequest) -> None:
-        calls = self._calls
-        name = os.fsencode(request["hostname"])
-        calls.add("sethostname", calls.data(name), len(name))
+        if not request["host_uts"]:
+            name = os.fsencode(request["hostname"])
+            self._calls.add("sethostname", self._calls.data(name), len(name))
         if not request["host_network"]:
             self._once(self._loopback)
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _ENDING = (errno.ESRCH, errno.ENOMEM)
 """What joining a PID namespace fails with when its first process is ending."""
-_NAMESPACES = sys_.CLONE_NEWPID | sys_.CLONE_NEWNS | sys_.CLONE_NEWIPC | sys_.CLONE_NEWUTS
 
 
 class Server:
@@ -225,8 +224,7 @@ class Server:
         """The flags of the clone and what it does: it becomes the container, or has another runtime make it."""
         runtime = request.get("runtime")
         if runtime is None:
-            flags = _NAMESPACES | (0 if request["host_network"] else sys_.CLONE_NEWNET)
-            return flags, lambda child: sandbox.start(request, child, self._host)
+            return sandbox.namespaces(request), lambda child: sandbox.start(request, child, self._host)
         from bireme.launcher import farm  # only for those who ask for it
 
         if "freeze" not in self._facts["cgroups"]:

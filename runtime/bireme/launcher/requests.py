@@ -107,6 +107,8 @@ class StartRequest(TypedDict):
     read_only: bool
     hostname: str
     host_network: bool
+    host_uts: bool
+    """Whether the host's name is the container's; ``hostname`` then is what its process is told alone."""
     privileged: bool
     shm_size: int
     limits: LimitsRequest

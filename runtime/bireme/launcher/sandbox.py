@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 READY, TERMINAL, ADOPT = "ready", "terminal", "adopt"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 """Errors of the disk rather than of the kernel."""
+_NAMESPACES = sys_.CLONE_NEWPID | sys_.CLONE_NEWNS | sys_.CLONE_NEWIPC | sys_.CLONE_NEWUTS | sys_.CLONE_NEWNET
 INIT_PATH = "/sbin/docker-init"
 LOOPBACK_SOCKET = (socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0)
 SIOCSIFFLAGS = 0x8914
@@ -164,8 +165,15 @@ def open_init(path: str) -> int:
     return tree
 
 
+def namespaces(request: StartRequest) -> int:
+    """The flags of the clone that is to become the container's first process."""
+    shared = (sys_.CLONE_NEWNET if request["host_network"] else 0) | (sys_.CLONE_NEWUTS if request["host_uts"] else 0)
+    return _NAMESPACES & ~shared
+
+
 def _network(request: StartRequest) -> None:
-    socket.sethostname(request["hostname"])
+    if not request["host_uts"]:
+        socket.sethostname(request["hostname"])
     if not request["host_network"]:
         bring_up_loopback()
 

@@ -170,6 +170,7 @@ def test_no_id_no_file(engine: FakeEngine, bireme: CommandLine, tmp_path: Path) 
         (["--rm", "--restart", "always"], "cannot specify both --restart and --rm"),
         (["-d", "-a", "stdout"], "cannot specify both --attach and --detach"),
         (["--pull", "often"], "invalid pull option"),
+        (["--uts", "container:x"], "--uts: invalid UTS mode"),
         (["--env-file", "/nonexistent"], "open /nonexistent: no such file or directory"),
         (["-it"], "the input device is not a TTY"),
         (["-m", "lots"], "invalid size"),

@@ -22,7 +22,10 @@ from bireme_actors.testing import sample_config
 PATIENCE = 30.0
 """Seconds after which what a test waits for has failed."""
 
-_APPLETS = ("cat", "echo", "grep", "ls", "mount", "mkdir", "ping", "sh", "sleep", "stat", "stty", "true", "chmod", "id")
+_APPLETS = (
+    "cat", "chmod", "echo", "grep", "hostname", "id", "ls", "mkdir", "mount", "ping", "sh", "sleep", "stat", "stty",
+    "true",
+)  # fmt: skip
 _BUSYBOX = shutil.which("busybox") or "/bin/busybox"
 
 

@@ -19,7 +19,9 @@ def stage(*mounts: tuple[str, str, bool], uid: int = 0, **environment: str) -> _
     return _stage.Stage(Identity(uid, uid, [uid, 7], "/"), environment, [(7, 10, -1)], placed, nodev=False)
 
 
-def request(*, tty: bool = False, privileged: bool = False, host_network: bool = False) -> StartRequest:
+def request(
+    *, tty: bool = False, privileged: bool = False, host_network: bool = False, host_uts: bool = False
+) -> StartRequest:
     process = {"args": ["a", "b c"], "cwd": "/w", "tty": tty, "no_new_privileges": True, "oom_score_adj": 3}
     size = {"rows": 40, "columns": 132} if tty else {}
     whole = {
@@ -28,6 +30,7 @@ def request(*, tty: bool = False, privileged: bool = False, host_network: bool =
         "read_only": True,
         "hostname": "box",
         "host_network": host_network,
+        "host_uts": host_uts,
         "privileged": privileged,
         "shm_size": 4096,
     }
@@ -101,6 +104,16 @@ def test_the_hosts_network_is_no_namespace() -> None:
         return [entry["type"] for entry in linux["namespaces"]]
 
     assert [kind for kind in kinds(False) if kind not in kinds(True)] == ["network"]
+
+
+def test_the_hosts_name_is_no_namespace_and_nothing_names_the_container() -> None:
+    own, shared = (_oci.config(request(host_uts=host), runtime(), stage()) for host in (False, True))
+    kinds = [[entry["type"] for entry in found["linux"]["namespaces"]] for found in (own, shared)]
+    assert [kind for kind in kinds[0] if kind not in kinds[1]] == ["uts"]
+    assert (own["hostname"], "hostname" in shared) == ("box", False)
+    lines = _lxc.config(request(host_uts=True), runtime(), stage()).splitlines()
+    assert "lxc.namespace.clone = cgroup ipc mnt pid" in lines
+    assert not any(line.startswith("lxc.uts.name") for line in lines)
 
 
 def test_the_lxc_configuration() -> None:

@@ -64,6 +64,14 @@ async def test_limits_directory_and_environment(farm: Bench) -> None:
     assert await farm.run("sh", "-c", script, **changes) == (0, "100\n200\n5\n/new/place\n[ b=c ]\n")
 
 
+async def test_the_hosts_name(farm: Bench) -> None:
+    name = os.uname().nodename
+    script = "hostname; echo $HOSTNAME; hostname other 2>/dev/null || hostname"
+    changes = {"uts_mode": "host", "hostname": "box"}
+    assert await farm.run("sh", "-c", script, **changes) == (0, f"{name}\nbox\n{name}\n")
+    assert await farm.run("hostname", hostname="box") == (0, "box\n")
+
+
 async def test_a_read_only_root(farm: Bench) -> None:
     code, printed = await farm.run("sh", "-c", "echo > /dev/shm/x && echo written; echo > /x", read_only=True)
     assert code == 1

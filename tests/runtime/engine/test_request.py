@@ -108,6 +108,9 @@ def test_sources_are_handles_names_or_references() -> None:
         ({"hostname": "a b"}, "invalid hostname"),
         ({"hostname": "x" * 65}, "invalid hostname"),
         ({"network": "mine"}, "network mine not found"),
+        ({"uts_mode": "container:x"}, "invalid UTS mode 'container:x'"),
+        ({"uts_mode": "host", "hostname": "box"}, "conflicting options: hostname and the UTS mode"),
+        ({"uts_mode": "host", "domainname": "box"}, "conflicting options: domainname and the UTS mode"),
         ({"restart": "sometimes"}, "invalid restart policy"),
         ({"restart": "always", "auto_remove": True}, "AutoRemove"),
         ({"stop_signal": "NOPE"}, "Invalid signal"),
@@ -139,6 +142,12 @@ def test_restart_policies_are_read_from_text() -> None:
     for text in ("always:3", "on-failure:x", "on-failure:-1"):
         with pytest.raises(InvalidConfig):
             parse_restart(text)
+
+
+def test_the_hosts_name_is_shared_if_asked_for() -> None:
+    assert [build(uts_mode=mode).uts_mode for mode in ("", "private", "host")] == ["", "", "host"]
+    config = build(uts_mode="host")
+    assert config.hostname == IDENTIFIER[:12], "what Docker puts into HOSTNAME and /etc/hostname"
 
 
 def test_dockers_default_networks_mean_none() -> None:

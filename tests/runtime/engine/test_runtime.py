@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -163,6 +164,14 @@ async def test_exec_has_the_containers_surroundings(runtime: bireme.Runtime) -> 
         with pytest.raises(bireme.CommandNotFound):
             await container.exec(["nosuchcmd"])
         assert (await container.exec(["sh", "-c", "exit 5"])).exit_status == 5
+
+
+async def test_the_hosts_name_is_the_containers_if_asked_for(runtime: bireme.Runtime) -> None:
+    async with runtime.open_container("busybox", ["sleep", "60"], uts_mode="host") as container:
+        done = await container.exec(["sh", "-c", "hostname; cat /etc/hostname; echo $HOSTNAME"])
+        assert done.stdout == f"{os.uname().nodename}\n{container.id[:12]}\n{container.id[:12]}\n".encode()
+        host: Any = container.inspect()["HostConfig"]
+        assert host["UTSMode"] == "host"
 
 
 async def test_files_go_in_and_out(runtime: bireme.Runtime) -> None:

@@ -48,6 +48,22 @@ async def test_host_network_is_shared_only_if_asked_for(bench: Bench) -> None:
     assert done.lines[1] != os.readlink("/proc/self/ns/uts")
 
 
+async def test_the_hosts_name_is_shared_only_if_asked_for(bench: Bench) -> None:
+    look = "readlink /proc/self/ns/uts; hostname; echo $HOSTNAME; hostname other"
+    done = await bench.run_shell(look, host_uts=True)
+    assert done.lines == [os.readlink("/proc/self/ns/uts"), os.uname().nodename, "boat"]
+    assert "not permitted" in done.err
+    done = await bench.run_shell("readlink /proc/self/ns/uts; hostname")
+    assert done.lines[0] != os.readlink("/proc/self/ns/uts")
+    assert done.lines[1] == "boat"
+
+
+async def test_an_exec_has_the_hosts_name_where_the_container_has(bench: Bench) -> None:
+    sleeper = await bench.start_sleeper(host_uts=True)
+    assert (await bench.exec("hostname")).out == f"{os.uname().nodename}\n"
+    await bench.end(sleeper)
+
+
 async def test_loopback_is_up(bench: Bench) -> None:
     done = await bench.run_shell("ifconfig lo; cat /proc/net/dev")
     assert "inet addr:127.0.0.1" in done.out

@@ -43,6 +43,7 @@ cat /proc/self/stat | cut -d' ' -f4-8
         {"capabilities": 0},
         {"capabilities": DOCKER_CAPABILITIES | 1 << 21},
         {"host_network": True},
+        {"host_uts": True},
         {"limits": (64 << 20, 0, 50)},
         {"stdin": True},
         {"volatile": True},

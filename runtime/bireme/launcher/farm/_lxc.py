@@ -58,7 +58,10 @@ def _container(request: StartRequest) -> Iterator[tuple[str, str]]:
     yield "lxc.rootfs.managed", "0"
     if request["read_only"]:
         yield "lxc.rootfs.options", "ro"
-    yield "lxc.uts.name", request["hostname"]
+    if request["host_uts"]:
+        yield "lxc.namespace.clone", "cgroup ipc mnt pid"
+    else:
+        yield "lxc.uts.name", request["hostname"]
     yield "lxc.net.0.type", "none"
     yield "lxc.apparmor.profile", "unconfined"
     yield "lxc.cgroup.relative", "1"

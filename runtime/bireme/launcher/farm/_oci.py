@@ -29,7 +29,7 @@ def config(request: StartRequest, runtime: RuntimeRequest, stage: _stage.Stage) 
         "ociVersion": "1.0.2",
         "process": _process(request, runtime, stage),
         "root": {"path": _stage.ROOTFS, "readonly": request["read_only"]},
-        "hostname": request["hostname"],
+        **({} if request["host_uts"] else {"hostname": request["hostname"]}),
         "mounts": mounts(request, stage),
         "linux": _linux(request, runtime),
     }
@@ -99,12 +99,17 @@ def _bind(placed: _stage.Placed, *, nodev: bool) -> dict[str, Any]:
     return _mount(placed.target, "bind", placed.source, options)
 
 
+def _namespaces(request: StartRequest) -> list[str]:
+    """Those that are its own: of what is not named the container is a member as the runtime is."""
+    shared = {"network": request["host_network"], "uts": request["host_uts"]}
+    return [kind for kind in ("pid", "mount", "ipc", "uts", "cgroup", "network") if not shared.get(kind)]
+
+
 def _linux(request: StartRequest, runtime: RuntimeRequest) -> dict[str, Any]:
     privileged = request["privileged"]
-    kinds = ["pid", "mount", "ipc", "uts", "cgroup", *([] if request["host_network"] else ["network"])]
     found: dict[str, Any] = {
         "cgroupsPath": CGROUP,
-        "namespaces": [{"type": kind} for kind in kinds],
+        "namespaces": [{"type": kind} for kind in _namespaces(request)],
         "resources": {"devices": [{"allow": privileged, "access": "rwm"}]},
     }
     if not privileged:
