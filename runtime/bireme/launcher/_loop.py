@@ -46,6 +46,10 @@ class Loop:
         """Return from ``run`` after the present callback."""
         self._running = False
 
+    def go_on(self) -> None:
+        """Take a ``stop`` back that has not had its effect yet."""
+        self._running = True
+
     def run(self) -> None:
         """Wait and call back until ``stop``."""
         self._running = True

@@ -87,6 +87,7 @@ class Server:
         except OSError:  # who called has hung up
             return
         if self._voice.link is None:
+            self._loop.go_on()  # the last engine may just have left
             self._connect(sock)
             return
         with contextlib.suppress(OSError, _protocol.Disconnected):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from bireme.launcher import _spawn
 from bireme.launcher.client import open_launcher
@@ -111,6 +113,24 @@ async def test_one_engine_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(Conflict, match="serves another engine"):
             async with open_bench(tmp_path / "root", detached=True):
                 pass
+        await bench.launcher.quit()
+
+
+async def test_an_engine_that_comes_as_the_last_one_leaves_is_served(tmp_path: Path) -> None:
+    """The launcher is told of both at once."""
+    async with open_bench(tmp_path / "root", detached=True) as bench:
+        pid = bench.launcher.facts["pid"]
+        os.kill(pid, signal.SIGSTOP)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_use, tmp_path / "root", pid)
+        await trio.testing.wait_all_tasks_blocked()
+        os.kill(pid, signal.SIGCONT)
+
+
+async def _use(root: Path, pid: int) -> None:
+    async with open_bench(root, detached=True) as bench:
+        assert bench.launcher.facts["pid"] == pid
+        assert (await bench.run_shell("echo fine")).out == "fine\n"
         await bench.launcher.quit()
 
 
