@@ -302,7 +302,9 @@ def _move_in(source: int, entry: int) -> None:
 
 def _processes(directory: int) -> Iterator[str]:
     """Of a group and all below it."""
-    yield from _read(directory, "cgroup.procs").split()
+    fd = os.open("cgroup.procs", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    with open(fd, encoding="ascii") as file:  # one read(2) gives a page of it at most
+        yield from file.read().split()
     with os.scandir(directory) as entries:
         below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     for name in below:
