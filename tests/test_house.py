@@ -33,7 +33,7 @@ from tests.house import (
 
 _BASE = ("bireme._files", "bireme._syscalls")
 _ACTORS = ("bireme_actors",)
-_CLIENT = ("bireme.launcher.client", "bireme.launcher._launched", "bireme.launcher._spawn")
+_CLIENT = tuple(f"bireme.launcher.{name}" for name in ("client", "launchers", "_launched", "_spawn"))
 """The engine's side of the launcher; the rest of the package is the launcher's own."""
 _LAUNCHER = ("bireme.launcher", *_CLIENT)
 _IMAGES = ("bireme.images", "bireme.images.registry")

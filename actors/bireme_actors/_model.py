@@ -166,6 +166,8 @@ class ContainerConfig:
     """The volumes themselves: filled in when the container is created, from ``volumes`` and ``volumes_from``."""
     network: str = "none"
     """``none``: a network namespace of its own with loopback only; ``host``: the host's."""
+    pid_mode: str = ""
+    """``""``: a PID namespace of its own; ``host``: the host's."""
     uts_mode: str = ""
     """``""``: a host name of its own; ``host``: the host's."""
     read_only: bool = False

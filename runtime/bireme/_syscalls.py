@@ -53,7 +53,7 @@ RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x8, 0x10
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_PARENT = 0x100, 0x4000, 0x1000, 0x8000
-CLONE_INTO_CGROUP = 0x200000000
+CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP = 0x100000000, 0x200000000
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME = 1, 4, 8, 15
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_SECUREBITS = 23, 24, 28
@@ -164,10 +164,10 @@ def clone3(flags: int, *, cgroup: int | None = None) -> tuple[int, int]:
 
 
 def clone_arguments(flags: int, cgroup: int | None) -> tuple[ctypes.Array[ctypes.c_char], ctypes.c_int]:
-    """``struct clone_args`` of clone3(2), and where the kernel puts the pidfd."""
+    """``struct clone_args`` of clone3(2), and where the kernel puts the pidfd. Handled signals have default actions."""
     pidfd = ctypes.c_int(-1)
     exit_signal = 0 if flags & CLONE_PARENT else 17
-    flags |= CLONE_PIDFD | (CLONE_INTO_CGROUP if cgroup is not None else 0)
+    flags |= CLONE_PIDFD | CLONE_CLEAR_SIGHAND | (CLONE_INTO_CGROUP if cgroup is not None else 0)
     fields = (flags, ctypes.addressof(pidfd), 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup or 0)
     return ctypes.create_string_buffer(struct.pack("=11Q", *fields), 88), pidfd
 

@@ -54,7 +54,7 @@ def rich_config() -> ContainerConfig:
         stdin_once=True, stop_signal=int(signal.SIGINT), stop_timeout=-1, volumes=("/a", "/a/b"),
         volumes_from=(VolumesFrom("x"), VolumesFrom("y", True), VolumesFrom("z", False)),
         mounts=(Mount(VolumeId(new_id()), "/a"), Mount(VolumeId(new_id()), "/a/b", True, False)),
-        network="host", uts_mode="host", read_only=True, init=True, auto_remove=True, ephemeral=True,
+        network="host", pid_mode="host", uts_mode="host", read_only=True, init=True, auto_remove=True, ephemeral=True,
         restart=RestartPolicy(name="on-failure", maximum_retries=3),
         security=Security(cap_add=("NET_ADMIN",), cap_drop=("ALL",), no_new_privileges=True, seccomp="unconfined",
                           privileged=True, group_add=("7",)),

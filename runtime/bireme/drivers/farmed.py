@@ -13,7 +13,8 @@ from bireme.drivers.runtimes import Runtime
 from bireme_actors import ContainerConfig, ContainerId
 
 if TYPE_CHECKING:
-    from bireme.launcher.client import Launched, Launcher
+    from bireme.launcher.client import Launched
+    from bireme.launcher.launchers import Launchers
     from bireme.launcher.requests import StartRequest
 
 
@@ -23,7 +24,7 @@ class FarmedDriver(NativeDriver):
     def __init__(
         self,
         runtime: Runtime,
-        launcher: Launcher,
+        launcher: Launchers,
         roots: RootRequests,
         requests: Requests,
         found: dict[ContainerId, Launched],

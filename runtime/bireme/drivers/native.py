@@ -19,7 +19,8 @@ from bireme.drivers.processes import EndedContainer, NativeContainer
 from bireme_actors import ContainerConfig, ContainerId, DriverError
 
 if TYPE_CHECKING:
-    from bireme.launcher.client import Launched, Launcher
+    from bireme.launcher.client import Launched
+    from bireme.launcher.launchers import Launchers
     from bireme.launcher.requests import ExitFacts, StartRequest
 
 _EXIT_FIELDS = {
@@ -40,7 +41,7 @@ class NativeDriver:
 
     def __init__(
         self,
-        launcher: Launcher,
+        launcher: Launchers,
         roots: RootRequests,
         requests: Requests,
         found: dict[ContainerId, Launched],

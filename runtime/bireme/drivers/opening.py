@@ -13,7 +13,7 @@ from bireme.drivers.seccomp import Filters
 from bireme_actors import ContainerId, InvalidConfig
 
 if TYPE_CHECKING:
-    from bireme.launcher.client import Launcher
+    from bireme.launcher.launchers import Launchers
 
 NATIVE = NativeDriver.name
 
@@ -21,7 +21,7 @@ NATIVE = NativeDriver.name
 class Drivers(Mapping[str, NativeDriver]):
     """By name; made by ``open_drivers``. Iterating gives those of the table; a path of an OCI runtime is a name too."""
 
-    def __init__(self, launcher: Launcher, roots: RootRequests, native: NativeDriver, requests: Requests) -> None:
+    def __init__(self, launcher: Launchers, roots: RootRequests, native: NativeDriver, requests: Requests) -> None:
         self._launcher = launcher
         self._roots = roots
         self._requests = requests
@@ -49,7 +49,7 @@ class Drivers(Mapping[str, NativeDriver]):
         return await self._made[NATIVE].end_unclaimed()
 
 
-async def open_drivers(launcher: Launcher, roots: RootRequests, cache_dir: str) -> Drivers:
+async def open_drivers(launcher: Launchers, roots: RootRequests, cache_dir: str) -> Drivers:
     """Drivers that know what the launcher has running already. Cancelled: nothing has changed.
 
     ``cache_dir`` is where compiled seccomp filters are kept. Raises DriverError.

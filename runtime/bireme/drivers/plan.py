@@ -46,7 +46,10 @@ class Requests:
         return self._start(config, *await self._rights(config))
 
     def _start(self, config: ContainerConfig, held: int, seccomp: str) -> StartRequest:
-        """An exit is noted for those whose record another engine may still find and keep."""
+        """An exit is noted for those whose record another engine may still find and keep.
+
+        An init is of use as process 1 only; with the host's PIDs Docker runs none either.
+        """
         size = console_size(config)
         return {
             "container": config.id,
@@ -54,11 +57,12 @@ class Requests:
             "read_only": config.read_only,
             "hostname": hostname(config),
             "host_network": config.network == "host",
+            "host_pid": config.pid_mode == "host",
             "host_uts": config.uts_mode == "host",
             "privileged": config.security.privileged,
             "shm_size": config.limits.shm_size,
             "limits": limits_request(config.limits),
-            "init": INIT if config.init else "",
+            "init": INIT if config.init and config.pid_mode != "host" else "",
             "exit_file": "" if config.ephemeral or config.auto_remove else self._roots.exit_file(config.id),
             "process": process_request(config, config.process(), capabilities=held, seccomp=seccomp, size=size),
         }

@@ -26,7 +26,8 @@ from bireme_actors import (
 )
 
 if TYPE_CHECKING:
-    from bireme.launcher.client import Launched, Launcher
+    from bireme.launcher.client import Launched
+    from bireme.launcher.launchers import Launchers
     from bireme.launcher.requests import ExitFacts
 
 _LAST_SECONDS = 10.0
@@ -42,7 +43,7 @@ class NativeProcess:
     stdout: ByteSource | None
     stderr: ByteSource | None
 
-    def __init__(self, launcher: Launcher, launched: Launched, *, open_stdin: bool) -> None:
+    def __init__(self, launcher: Launchers, launched: Launched, *, open_stdin: bool) -> None:
         """``open_stdin``: whether a terminal is to be written to; for pipes the launcher knows."""
         self._launcher = launcher
         self._launched = launched
@@ -92,7 +93,7 @@ class NativeProcess:
 class NativeContainer(NativeProcess):
     """``bireme_actors.RunningContainer``: a container's first process."""
 
-    def __init__(self, launcher: Launcher, requests: Requests, config: ContainerConfig, launched: Launched) -> None:
+    def __init__(self, launcher: Launchers, requests: Requests, config: ContainerConfig, launched: Launched) -> None:
         super().__init__(launcher, launched, open_stdin=config.open_stdin)
         self._requests = requests
         self._config = config

@@ -12,7 +12,7 @@ import trio
 
 from bireme.engine._background import open_background
 from bireme.engine._changes import MOUNTED, find_changes
-from bireme.launcher.client import Launcher
+from bireme.launcher.launchers import Launchers
 from bireme.launcher.requests import ArchiveRequest
 from bireme.storage import Layout, OverlayRootfs
 from bireme_actors import BiremeError, ByteSource, ContainerConfig
@@ -23,7 +23,7 @@ _CHUNK = 1 << 16
 class Archives:
     """Works on containers that run, in their own view, and on those that do not, in a fresh one."""
 
-    def __init__(self, launcher: Launcher, roots: OverlayRootfs, layout: Layout) -> None:
+    def __init__(self, launcher: Launchers, roots: OverlayRootfs, layout: Layout) -> None:
         self._launcher = launcher
         self._roots = roots
         self._layout = layout

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from bireme.launcher.client import Launcher
+from bireme.launcher.launchers import Launchers
 from bireme.storage import OverlayRootfs
 from bireme_actors import ContainerConfig, InvalidConfig
 
@@ -22,7 +22,7 @@ _REMEMBERED = 4096
 class ArchiveContent:
     """The volume store's ``ImageContent``. Images never change: where one has nothing is remembered."""
 
-    def __init__(self, launcher: Launcher, roots: OverlayRootfs) -> None:
+    def __init__(self, launcher: Launchers, roots: OverlayRootfs) -> None:
         self._launcher = launcher
         self._roots = roots
         self._nothing: set[tuple[str, str]] = set()

@@ -29,7 +29,7 @@ from bireme.engine._runtime import Runtime
 from bireme.engine._telling import tell_of_image
 from bireme.images import open_images
 from bireme.images.registry import Registries
-from bireme.launcher.client import open_launcher
+from bireme.launcher.launchers import open_launchers
 from bireme.storage import (
     ContainerDirectories,
     JsonLogs,
@@ -109,7 +109,7 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
             _log.error("%s", problem)
         async with (
             open_disk(layout) as disk,
-            open_launcher(settings.root, settings.run_dir, detached=detached) as launcher,
+            open_launchers(settings.root, settings.run_dir, detached=detached) as launcher,
         ):
             logs, events = JsonLogs(layout), EventBus()
             roots = OverlayRootfs(layout, images.layers)

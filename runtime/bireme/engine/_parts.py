@@ -10,7 +10,7 @@ from bireme.engine._events import EventBus
 from bireme.engine._execs import Execs
 from bireme.engine._probing import HealthChecks
 from bireme.images import ImageStore
-from bireme.launcher.client import Launcher
+from bireme.launcher.launchers import Launchers
 from bireme.storage import JsonLogs, Layout, VolumeDirectories
 from bireme_actors import ContainerConfig, ImageNotFound, Supervisor
 
@@ -22,7 +22,7 @@ class Parts:
     settings: Settings
     layout: Layout
     images: ImageStore
-    launcher: Launcher
+    launcher: Launchers
     volumes: VolumeDirectories
     logs: JsonLogs
     events: EventBus

@@ -6,13 +6,14 @@
   here too, so that no disk is kept busy;
 - a PID namespace in which the launcher is process 1. Whatever kills the launcher, SIGKILL among it, the kernel then
   kills all containers with it. Of signals other than that one, process 1 has no default action: a terminal's
-  interrupt or an administrator's mistaken TERM does not end the containers;
+  interrupt or an administrator's mistaken TERM does not end the containers. A launcher whose containers share the PIDs
+  of the host goes without, and ``_host_pids`` has to do instead;
 - a copy of the interpreter's file on a read-only mount, which is then executed. A container that makes us execute
   ``/proc/self/exe`` in it gets at that copy, and the kernel refuses to write to it (CVE-2019-5736).
 
 ``serve`` is the launcher. It is never dumpable, and so is no clone of it before it has executed something else: what a
 container sees of a process that joins it is neither its memory nor its files. ``sweep`` removes the cgroups that a
-launcher which was killed has left.
+launcher which was killed has left, and ends what is in them where the kernel has not.
 
 Embedded, the launcher is its engine's child (CLONE_PARENT); detached it belongs to init.
 """
@@ -36,6 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from bireme.launcher._cgroups import Cgroups
     from bireme.launcher.requests import Facts, Settings
 
 _KERNEL = "Linux 5.12 or newer is needed"
@@ -75,7 +77,8 @@ def _report(engine: socket.socket, kind: str, message: str) -> None:
 def _prepare(settings: Settings, engine: socket.socket) -> None:
     _leave_host_mounts()
     interpreter = _read_only_interpreter()
-    pid, _ = sys_.clone3(sys_.CLONE_NEWPID | (0 if settings["socket"] else sys_.CLONE_PARENT))
+    namespace = 0 if settings.get("host_pids") else sys_.CLONE_NEWPID
+    pid, _ = sys_.clone3(namespace | (0 if settings["socket"] else sys_.CLONE_PARENT))
     if pid == 0:
         options = sys.orig_argv[1 : sys.orig_argv.index(sys.argv[0]) + 1]
         engine.set_inheritable(True)
@@ -114,12 +117,15 @@ def _serve(settings: Settings, engine: socket.socket) -> None:
     os.umask(0o077)
     _reset_signals()
     open_files = _raise_open_files()
-    os.chdir(settings["root"])
-    _own_root(settings["root"], settings.get("patience", _PATIENCE))
+    host_pids = settings.get("host_pids", False)
+    _own_root(settings)
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     v2, v1 = _hierarchies.open_all(settings["root"])
-    cgroups = _cgroups.Cgroups(v2, v1, settings["cgroup"])
-    host = sandbox.Host(settings["root"], open_files, devices_guarded=cgroups.devices_guarded)
+    cgroups = _cgroups.Cgroups(v2, v1, settings["cgroup"], host_pids=host_pids)
+    host = sandbox.Host(
+        settings["root"], open_files, devices_guarded=cgroups.devices_guarded, host_pids=host_pids
+    )
+    guard = _stand_in_for_init(engine, cgroups) if host_pids else 0
     facts: Facts = {
         "root": settings["root"],
         "pid": int(os.readlink("self", dir_fd=proc)),
@@ -140,23 +146,52 @@ def _serve(settings: Settings, engine: socket.socket) -> None:
     finally:
         if listener is not None:
             os.unlink(settings["socket"])
+    if guard:
+        _leave(guard, cgroups, settings)
 
 
-def _own_root(root: str, patience: float) -> None:
-    """One launcher a ROOT. One that is ending, since its engine has been killed, is waited for."""
-    fd = os.open("launcher.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise Failure(
-                    CONFLICT,
-                    f"another launcher still runs containers of {root}: take them over (on_exit='detach', the same run"
-                    " directory), or end them with 'bireme shutdown'",
-                ) from None
-            time.sleep(0.01)
+def _stand_in_for_init(engine: socket.socket, cgroups: Cgroups) -> int:
+    """Do what process 1 of a PID namespace has from the kernel; the PID of the guard."""
+    from bireme.launcher import _host_pids
+
+    _host_pids.take_orphans()
+    return _host_pids.start_guard(engine, cgroups)
+
+
+def _leave(guard: int, cgroups: Cgroups, settings: Settings) -> None:
+    """Let go of the guard and, if nothing is left that somebody has to end, of the lock that says so."""
+    from bireme.launcher import _host_pids
+
+    _host_pids.end_guard(guard)
+    if cgroups.end_all():
+        os.unlink(settings["lock"])
+
+
+def _own_root(settings: Settings) -> None:
+    """Enter ROOT, which has one launcher of a kind. One that is ending, since its engine was killed, is waited for."""
+    os.chdir(settings["root"])
+    deadline = time.monotonic() + settings.get("patience", _PATIENCE)
+    while not _lock(settings["lock"]):
+        if time.monotonic() > deadline:
+            raise Failure(
+                CONFLICT,
+                f"another launcher still runs containers of {settings['root']}: take them over (on_exit='detach', the"
+                " same run directory), or end them with 'bireme shutdown'",
+            )
+        time.sleep(0.01)
+
+
+def _lock(path: str) -> bool:
+    """Whether the file is locked now, until this process ends; it is made if it is missing."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), os.stat(path)):
+            return True
+    except (BlockingIOError, FileNotFoundError):  # somebody has it, or had it and has removed it
+        pass
+    os.close(fd)
+    return False
 
 
 def _reset_signals() -> None:
@@ -197,4 +232,15 @@ def _sweep(settings: Settings, engine: socket.socket) -> None:
 
     _leave_host_mounts()
     v2, v1 = _hierarchies.open_all(settings["root"])
+    if settings.get("host_pids"):
+        _end_what_is_left(v2, settings)
     _cgroups.remove_all([v2, *v1.values()], settings["cgroup"])
+
+
+def _end_what_is_left(v2: int, settings: Settings) -> None:
+    """No kernel has done it. The lock's file is there as long as there may be something."""
+    from bireme.launcher import _rest
+
+    _own_root(settings)
+    if v2 < 0 or _rest.end_all(v2, settings["cgroup"]):
+        os.unlink(settings["lock"])

@@ -88,8 +88,12 @@ class Group:
 class Cgroups:
     """What the launcher may make of cgroups on this host."""
 
-    def __init__(self, v2: int, v1: dict[str, int], name: str) -> None:
-        """``v2``: descriptor of a v2 directory, -1 for none; ``v1``: of a directory for each v1 controller."""
+    def __init__(self, v2: int, v1: dict[str, int], name: str, *, host_pids: bool = False) -> None:
+        """``v2``: descriptor of a v2 directory, -1 for none; ``v1``: of a directory for each v1 controller.
+
+        ``host_pids``: the containers share the PIDs of the host, so that no namespace ends what is in a group.
+        """
+        self.host_pids = host_pids
         self._base = v2
         self._name = name
         self._v1_base = v1
@@ -98,6 +102,8 @@ class Cgroups:
         self.controllers: frozenset[str] = frozenset()
         self.devices_guarded = False
         self._leftover: list[Group] = []
+        if host_pids:
+            self.end_all()
         remove_all([v2, *v1.values()], name)
         if v2 >= 0:
             self._make_top()
@@ -241,6 +247,30 @@ class Cgroups:
             self.remove(group)
         return not self._leftover
 
+    def end_all(self) -> bool:
+        """Kill everything in all groups, and wait. False if something still lives after a while.
+
+        Only where the containers share the PIDs of the host: the kernel does it otherwise.
+        """
+        from bireme.launcher import _rest
+
+        return self._base < 0 or _rest.end_all(self._base, self._name)
+
+    def end_containers(self) -> None:
+        """``end_all``, from within a group of ours beside the containers': that one stays."""
+        from bireme.launcher import _rest
+
+        for name in ("confined", "privileged"):
+            _rest.end_all(self._top, name)
+            _remove_old(self._top, name)
+        remove_all(self._v1_base.values(), self._name)
+
+    def make_guards_group(self) -> int:
+        """The descriptor of a group of ours beside the containers'. Raises Failure where there is no v2 hierarchy."""
+        if self._top < 0:
+            raise Failure(MISSING, "the host's PIDs can be shared only where the cgroup2 file system is: mount it")
+        return _make(self._top, "guard")
+
     def close(self) -> None:
         """Remove everything that is ours; all containers have ended."""
         self.retry()
@@ -291,7 +321,7 @@ def _move_in(source: int, entry: int) -> None:
     """Move all processes of the v2 group ``source`` into the v1 group behind ``entry``, also those born meanwhile."""
     moved: set[str] = set()
     for _ in range(_MOST_SWEEPS):
-        new = set(_processes(source)) - moved
+        new = set(processes(source)) - moved
         if not new:
             return
         for pid in new:
@@ -300,8 +330,8 @@ def _move_in(source: int, entry: int) -> None:
         moved |= new
 
 
-def _processes(directory: int) -> Iterator[str]:
-    """Of a group and all below it."""
+def processes(directory: int) -> Iterator[str]:
+    """The PIDs in a group and all below it; 0 for one that is not in our PID namespace."""
     fd = os.open("cgroup.procs", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     with open(fd, encoding="ascii") as file:  # one read(2) gives a page of it at most
         yield from file.read().split()
@@ -311,7 +341,7 @@ def _processes(directory: int) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             child = os.open(name, _DIRECTORY, dir_fd=directory)
             try:
-                yield from _processes(child)
+                yield from processes(child)
             finally:
                 os.close(child)
 

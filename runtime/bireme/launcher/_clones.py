@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from bireme.launcher._link import Voice
     from bireme.launcher._plain import Attempt
+    from bireme.launcher._rest import Rest
     from bireme.launcher.requests import ExitFacts, Message, ProcessRequest
 
 
@@ -44,7 +45,9 @@ class Clones:
         self._proc = proc
         self._voice = voice
         self._on_exit = on_exit
-        self._last_number = 0
+        self._rest = _open_rest(loop, self._reap_strangers) if cgroups.host_pids else None
+        """Where no PID namespace ends what a container leaves."""
+        self._last_number = _protocol.HOST_PIDS_NUMBERS if cgroups.host_pids else 0
         self.keeps_streams = False
         """Whether copies of the containers' streams are kept, for an engine that comes after this one."""
         self.turns = Turns(loop)
@@ -145,6 +148,8 @@ class Clones:
             raise
         record = self._note_birth(request_id, container, pid, pidfd)
         if pid == 0:
+            if self._cgroups.host_pids:
+                sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
             return record, theirs
         theirs.close()
         ours.setblocking(False)
@@ -220,11 +225,27 @@ class Clones:
             self._helper_left(record)
             return
         code, signum = self._reap(record)
-        if record.group is not None or record.started:
-            self._process_ended(record, code, signum)
+        if record.group is not None and self._rest is not None:
+            self._end_rest(self._rest, record, code, signum)
+        elif record.group is not None or record.started:
+            self._process_ended(record, code, signum, time.time_ns())
         else:
             self._helper_ended(record, signum)
         self._on_exit()
+
+    def _end_rest(self, rest: Rest, record: Record, code: int, signum: int) -> None:
+        """The exit of a container is told once all that it has started has ended."""
+        group, finished = record.group, time.time_ns()
+        assert group is not None, "every container has one"
+
+        def ended() -> None:
+            self._reap_strangers()
+            self._process_ended(record, code, signum, finished)
+            self._on_exit()
+
+        rest.end(group, ended)
+        if rest:
+            self._loop.call_later(0.02, self._retry_groups)
 
     def _helper_left(self, record: Record) -> None:
         """The helper has ended; the container's first process, which falls to us, takes its place in the record."""
@@ -240,10 +261,17 @@ class Clones:
             self.send_signal(record, signal.SIGKILL)
         else:
             self.started(record)
+        if self._rest is not None:
+            self._reap_strangers()
 
     def _reap_strangers(self) -> None:
-        """What falls to us, process 1, of a helper that was killed: nobody else will."""
-        known = {record.pid for record in self.records.values() if record.alive}
+        """What falls to us, of a helper that was killed or of a container without an init: nobody else will.
+
+        Of a helper that is at work the container's first process may fall to us before it has named it.
+        """
+        if self._rest is not None and any(record.helper for record in self.records.values()):
+            return
+        known = {pid for record in self.records.values() if record.alive for pid in (record.pid, record.heir)}
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in known:
                 os.waitpid(found.si_pid, 0)
@@ -259,8 +287,7 @@ class Clones:
             return 128 + os.WTERMSIG(status), os.WTERMSIG(status)
         return os.WEXITSTATUS(status), 0
 
-    def _process_ended(self, record: Record, code: int, signum: int) -> None:
-        finished = time.time_ns()
+    def _process_ended(self, record: Record, code: int, signum: int, finished: int) -> None:
         first = record.group is not None
         oom_killed = self._group_ended(record) if record.group is not None else False
         if not record.started:
@@ -297,7 +324,9 @@ class Clones:
 
     def _retry_groups(self) -> None:
         self._reap_strangers()
-        if not self._cgroups.retry():
+        if self._rest:
+            self._rest.again()
+        if not self._cgroups.retry() or self._rest:
             self._loop.call_later(0.02, self._retry_groups)
 
     def _write_exit(self, path: str, facts: ExitFacts) -> None:
@@ -395,7 +424,7 @@ class Clones:
 
     def has_work(self) -> bool:
         """Whether something runs, or output waits that no engine has read."""
-        return any(record.alive or _has_output(record) for record in self.records.values())
+        return bool(self._rest) or any(record.alive or _has_output(record) for record in self.records.values())
 
     def end_all(self) -> None:
         """Kill, reap, remove the cgroups. The kernel ends whatever a killed launcher leaves.
@@ -405,6 +434,8 @@ class Clones:
         self.turns.clear()
         for record in self.records.values():
             self.send_signal(record, signal.SIGKILL)
+        if self._rest is not None:
+            self._cgroups.end_all()
         for record in reversed(list(self.records.values())):
             if record.alive:
                 self._reap(record)
@@ -415,6 +446,13 @@ class Clones:
                 break
             time.sleep(0.005)
         self._cgroups.close()
+
+
+def _open_rest(loop: Loop, reap: Callable[[], None]) -> Rest:
+    from bireme.launcher import _host_pids, _rest  # only for those who share the PIDs of the host
+
+    _host_pids.watch_children(loop, reap)
+    return _rest.Rest(loop)
 
 
 def _has_output(record: Record) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import stat
 import struct
 
@@ -386,6 +387,8 @@ class PlainSetup:
         held = 0 if identity.uid else capabilities & self._permitted
         header, data = sys_.capability_words(held, held, 0)
         calls.add("capset", calls.data(header), calls.data(data))
+        if self._host.host_pids:
+            calls.add("prctl", sys_.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if late and seccomp is not None:
             self._filter(seccomp)
 

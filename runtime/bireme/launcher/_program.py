@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import stat
 
 from bireme import _syscalls as sys_
@@ -102,8 +103,11 @@ def _is_ours(fd: int) -> bool:
     return stat.S_ISFIFO(found.st_mode) or (stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == 136)
 
 
-def become(prepared: Prepared, seccomp: bytes | None, keep: int) -> None:
-    """Close everything but standard input, output, error and ``keep``, and give up all rights not asked for."""
+def become(prepared: Prepared, seccomp: bytes | None, keep: int, *, tied: bool) -> None:
+    """Close everything but standard input, output, error and ``keep``, and give up all rights not asked for.
+
+    ``tied``: it is to be killed when the launcher ends; a change of rights would undo that.
+    """
     process, identity = prepared.process, prepared.identity
     if process["no_new_privileges"]:
         sys_.prctl(sys_.PR_SET_NO_NEW_PRIVS, 1)
@@ -117,6 +121,8 @@ def become(prepared: Prepared, seccomp: bytes | None, keep: int) -> None:
     if not entered and not _enter_directory(process["cwd"]):
         raise Failure(INVALID, f"chdir to cwd ({process['cwd']!r}) failed: permission denied")
     _check_inside()
+    if tied:
+        sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
     if process["no_new_privileges"] and seccomp is not None:
         sys_.seccomp_filter(seccomp)
 

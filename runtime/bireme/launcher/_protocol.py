@@ -21,6 +21,10 @@ LONGEST = 64 << 10
 """Bytes of one packet."""
 MOST_DESCRIPTORS = 16
 
+HOST_PIDS_NUMBERS = 1 << 32
+"""Beyond this are the numbers that a launcher gives to processes if it shares the PIDs of the host: an engine talks to
+that one and to another one at the same time."""
+
 NOT_FOUND, NOT_EXECUTABLE, INVALID, MISSING = "not-found", "not-executable", "invalid", "missing"
 NO_PATH, CONFLICT, DRIVER, ABORTED, STORAGE = "no-path", "conflict", "driver", "aborted", "storage"
 """Kinds of error, as they travel."""

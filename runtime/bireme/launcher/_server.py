@@ -223,9 +223,9 @@ class Server:
 
     def _way_to_start(self, request: StartRequest) -> tuple[int, Callable[[sandbox.Child], NoReturn]]:
         """The flags of the clone and what it does: it becomes the container, or has another runtime make it."""
-        runtime = request.get("runtime")
+        flags, runtime = sandbox.namespaces(request, self._host), request.get("runtime")
         if runtime is None:
-            return sandbox.namespaces(request), lambda child: sandbox.start(request, child, self._host)
+            return flags, lambda child: sandbox.start(request, child, self._host)
         from bireme.launcher import farm  # only for those who ask for it
 
         if "freeze" not in self._facts["cgroups"]:

@@ -80,12 +80,20 @@ class Connection:
         await trio.to_thread.run_sync(_run_sweep, self._settings)
 
 
-def settings_for(root: str, run_dir: str, *, detached: bool, stepwise: bool) -> Settings:
-    """What a launcher of this ROOT is told."""
-    real = os.path.realpath(root)
-    name = "bireme-" + hashlib.sha256(os.fsencode(real)).hexdigest()[:16]
-    path = os.path.join(os.path.realpath(run_dir), "launcher.sock") if detached else ""
-    return {"root": real, "cgroup": name, "socket": path, "source": _SOURCE, "stepwise": stepwise}
+def settings_for(
+    root: str, run_dir: str, *, detached: bool, stepwise: bool, host_pids: bool = False
+) -> Settings:
+    """What a launcher of this ROOT is told. ``host_pids``: the one whose containers share the PIDs of the host."""
+    real, kind = os.path.realpath(root), "-host" if host_pids else ""
+    return {
+        "root": real,
+        "cgroup": f"bireme-{hashlib.sha256(os.fsencode(real)).hexdigest()[:16]}{kind}",
+        "lock": f"launcher{kind}.lock",
+        "socket": os.path.join(os.path.realpath(run_dir), f"launcher{kind}.sock") if detached else "",
+        "source": _SOURCE,
+        "stepwise": stepwise,
+        "host_pids": host_pids,
+    }
 
 
 async def connect(settings: Settings) -> Connection | None:
@@ -184,10 +192,33 @@ def _run_stage(stage: str, settings: Settings, engine: socket.socket, printed: i
     process.wait()
 
 
-def _run_sweep(settings: Settings) -> None:
+async def sweep(settings: Settings) -> None:
+    """End what a launcher has left that shared the PIDs of the host, and remove its cgroups; nothing if all is well.
+
+    One that still ends is waited for. Cancellation takes effect afterwards. Raises Conflict if one runs, DriverError.
+    """
+    if _has_left(settings):
+        message = await trio.to_thread.run_sync(_run_sweep, settings)
+        if message:
+            raise _failure(message, -1)
+    await trio.lowlevel.checkpoint()
+
+
+def _has_left(settings: Settings) -> bool:
+    """Whether a launcher runs, or was killed, that removes its lock at its end."""
+    return os.path.lexists(os.path.join(settings["root"], settings["lock"]))
+
+
+def _run_sweep(settings: Settings) -> Message:
+    """What the stage complains of; an empty message if it does not."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        _run_stage("sweep", settings, theirs, subprocess.DEVNULL)
+    with ours:
+        with theirs:
+            _run_stage("sweep", settings, theirs, subprocess.DEVNULL)
+        try:
+            return _protocol.receive(ours)[0]
+        except _protocol.Disconnected:
+            return {}
 
 
 def _failure(message: Message, printed: int) -> BiremeError:

@@ -28,6 +28,7 @@ from bireme.launcher.requests import (
     Facts,
     LimitsRequest,
     Message,
+    Settings,
     StartRequest,
 )
 from bireme_actors import (
@@ -119,7 +120,7 @@ class Launcher:
         Cancelled or failed: no process, mount or cgroup of it is left.
         """
         await self._ensure()
-        async with self._sole_writer(request["container"]):
+        async with self.sole_writer(request["container"]):
             return await self._launch("start", request["container"], request)
 
     async def exec(self, request: ExecRequest) -> Launched:
@@ -135,7 +136,7 @@ class Launcher:
         await self._ensure()
         if request["action"] != "unpack" or request["container"] in self._first:
             return await self._archive(request, descriptors)
-        async with self._sole_writer(request["container"]):
+        async with self.sole_writer(request["container"]):
             return await self._archive(request, descriptors)
 
     async def _archive(self, request: ArchiveRequest, descriptors: Sequence[int]) -> dict[str, object]:
@@ -143,7 +144,7 @@ class Launcher:
         return dict(await self._until_done(ask, request, descriptors))
 
     @asynccontextmanager
-    async def _sole_writer(self, container: str) -> AsyncIterator[None]:
+    async def sole_writer(self, container: str) -> AsyncIterator[None]:
         """Nobody else mounts its writable layer meanwhile: a second mount empties the first one's work directory."""
         lock = self._writers.setdefault(container, trio.Lock())
         try:
@@ -242,6 +243,16 @@ class Launcher:
     def release(self) -> None:
         """Let go of all descriptors; the last call."""
         self._connection.release()
+
+    async def beside(self, settings: Settings, connection: _spawn.Connection | None = None) -> Launcher:
+        """Another launcher, to be ended and released before this one; on a ``connection``, else it is started.
+
+        Raises MissingRequirement, Conflict, DriverError. Cancelled: it is not there.
+        """
+        spawn = partial(_spawn.spawn, settings)
+        other = Launcher(connection or await spawn(), self._nursery, spawn)
+        self._nursery.start_soon(other.read)
+        return other
 
     # Asking
 

@@ -107,6 +107,8 @@ class StartRequest(TypedDict):
     read_only: bool
     hostname: str
     host_network: bool
+    host_pid: bool
+    """Whether the host's PIDs are the container's: the work of a launcher that gives all of its containers those."""
     host_uts: bool
     """Whether the host's name is the container's; ``hostname`` then is what its process is told alone."""
     privileged: bool
@@ -162,12 +164,17 @@ class Settings(TypedDict):
     """ROOT, absolute and free of links."""
     cgroup: str
     """Name of the top cgroup directory, the same for every launcher of a ROOT."""
+    lock: str
+    """Name of the file in ROOT that it locks. That of one which shares the PIDs of the host is there for as long as
+    something may be left of its containers, and removed at its end."""
     socket: str
     """Where to listen, for a launcher that outlives its engine; "" for one that ends with it."""
     source: str
     """The source root the launcher's modules are imported from."""
     stepwise: NotRequired[bool]
     """Whether every container is to be set up step by step, also where a list of system calls would do."""
+    host_pids: NotRequired[bool]
+    """Whether its containers share the PIDs of the host, which it then shares itself."""
     patience: NotRequired[float]
     """Seconds to wait for a launcher of the same ROOT that is ending."""
 

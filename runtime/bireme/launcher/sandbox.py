@@ -38,14 +38,21 @@ LOOPBACK_UP = struct.pack("16sh22x", b"lo", 0x41)
 class Host:
     """What every child needs to know of the launcher; made once."""
 
-    __slots__ = ("devices_guarded", "masked_directories", "masked_files", "mount_place", "open_files", "read_only")
+    __slots__ = (
+        *("devices_guarded", "host_pids", "masked_directories", "masked_files", "mount_place", "open_files"),
+        "read_only",
+    )
 
-    def __init__(self, mount_place: str, open_files: tuple[int, int], *, devices_guarded: bool) -> None:
+    def __init__(
+        self, mount_place: str, open_files: tuple[int, int], *, devices_guarded: bool, host_pids: bool = False
+    ) -> None:
         self.mount_place = mount_place
         """An absolute directory of the host that root file systems are mounted over, each in its own namespace."""
         self.open_files = open_files
         """What RLIMIT_NOFILE was before the launcher raised it for itself."""
         self.devices_guarded = devices_guarded
+        self.host_pids = host_pids
+        """Whether every container shares the PIDs of the host, and none otherwise."""
         self.masked_directories = _mounts.present(_mounts.MASKED_DIRECTORIES)
         self.masked_files = _mounts.present(_mounts.MASKED_FILES)
         self.read_only = _mounts.present(_mounts.READ_ONLY)
@@ -165,10 +172,12 @@ def open_init(path: str) -> int:
     return tree
 
 
-def namespaces(request: StartRequest) -> int:
-    """The flags of the clone that is to become the container's first process."""
+def namespaces(request: StartRequest, host: Host) -> int:
+    """The flags of the clone that is to become the container's first process. Raises Failure for another launcher's."""
+    if request["host_pid"] is not host.host_pids:
+        raise Failure(DRIVER, "this launcher is for other containers: host_pid is all of its containers', or none's")
     shared = (sys_.CLONE_NEWNET if request["host_network"] else 0) | (sys_.CLONE_NEWUTS if request["host_uts"] else 0)
-    return _NAMESPACES & ~shared
+    return _NAMESPACES & ~(shared | (sys_.CLONE_NEWPID if host.host_pids else 0))
 
 
 def _network(request: StartRequest) -> None:
@@ -229,6 +238,6 @@ def _join(request: ExecRequest, child: Child, pidfd: int, host: Host) -> NoRetur
 def _finish(process: ProcessRequest, child: Child, stdio: tuple[int, int, int], host: Host) -> NoReturn:
     prepared = _program.prepare(process, host.open_files)
     _program.take_stdio(stdio, prepared.identity.uid)
-    _program.become(prepared, child.seccomp, child.status.fileno())
+    _program.become(prepared, child.seccomp, child.status.fileno(), tied=host.host_pids)
     _protocol.send(child.status, {READY: True})
     _program.execute(prepared)

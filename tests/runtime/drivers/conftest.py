@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from bireme.drivers import RUNTIMES, NativeDriver, check_driver, open_drivers
-from bireme.launcher.client import Launcher, open_launcher
+from bireme.launcher.launchers import Launchers, open_launchers
 from bireme.launcher.requests import RootRequest
 from bireme_actors import ContainerConfig, ContainerId, MissingRequirement, Process, ProcessSpec
 from bireme_actors.testing import sample_config
@@ -55,7 +55,7 @@ class Bench:
     """A driver with a launcher of its own."""
 
     root: Path
-    launcher: Launcher
+    launcher: Launchers
     driver: NativeDriver
     started: list[ContainerConfig] = field(default_factory=list)
 
@@ -97,6 +97,19 @@ def runs(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process that has not ended yet."""
+    try:
+        return stat_fields(pid)[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def stat_fields(pid: int) -> list[str]:
+    """What the kernel says of a process: its state, its parent, and more."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 async def read_all(process: Process) -> str:
     """Both outputs, one after the other."""
     parts = []
@@ -129,7 +142,7 @@ def bireme_root(tmp_path: Path) -> Path:
 async def open_bench(root: Path, *, detached: bool = False, name: str = "native") -> AsyncIterator[Bench]:
     """A driver for the length of the block; without ``detached`` its containers have to have ended then."""
     (root / "run").mkdir(exist_ok=True)
-    async with open_launcher(str(root), str(root / "run"), detached=detached) as launcher:
+    async with open_launchers(str(root), str(root / "run"), detached=detached) as launcher:
         driver = (await open_drivers(launcher, Roots(root), str(root / "cache")))[name]
         bench = Bench(root, launcher, driver)
         yield bench

@@ -20,7 +20,8 @@ def stage(*mounts: tuple[str, str, bool], uid: int = 0, **environment: str) -> _
 
 
 def request(
-    *, tty: bool = False, privileged: bool = False, host_network: bool = False, host_uts: bool = False
+    *, tty: bool = False, privileged: bool = False, host_network: bool = False, host_uts: bool = False,
+    host_pid: bool = False,
 ) -> StartRequest:
     process = {"args": ["a", "b c"], "cwd": "/w", "tty": tty, "no_new_privileges": True, "oom_score_adj": 3}
     size = {"rows": 40, "columns": 132} if tty else {}
@@ -31,6 +32,7 @@ def request(
         "hostname": "box",
         "host_network": host_network,
         "host_uts": host_uts,
+        "host_pid": host_pid,
         "privileged": privileged,
         "shm_size": 4096,
     }

@@ -11,9 +11,14 @@ import trio
 
 from bireme.drivers import RUNTIMES, check_driver, find_runtime
 from bireme_actors import CommandNotFound, InvalidConfig, Limits, MissingRequirement, Security
-from tests.runtime.drivers.conftest import PATIENCE, Bench, BenchFactory, read_all, runs
+from tests.runtime.drivers.conftest import PATIENCE, Bench, BenchFactory, lives, read_all, stat_fields
 
 pytestmark = [pytest.mark.root, pytest.mark.parametrize("name", tuple(RUNTIMES))]
+
+
+PID_MODES = pytest.mark.parametrize("pid_mode", ["", "host"], ids=["own PIDs", "the host's"])
+LEFT = "sleep 1000 & echo $!; (sh -c 'echo $$; exec sleep 1000' >&3 &) 3>&1; "
+"""Processes that do not end with the first one, of which one has lost its parent."""
 
 
 @pytest.fixture
@@ -72,6 +77,28 @@ async def test_the_hosts_name(farm: Bench) -> None:
     assert await farm.run("hostname", hostname="box") == (0, "box\n")
 
 
+async def test_the_hosts_pids(farm: Bench) -> None:
+    config = await farm.config("sh", "-c", f"{LEFT} echo $$; read line; exit 3", pid_mode="host", open_stdin=True)
+    process = await farm.driver.start(config)
+    assert process.stdout is not None
+    printed = b""
+    while printed.count(b"\n") < 3:
+        printed += await process.stdout.receive_some()
+    left = [int(word) for word in printed.split()]
+    assert process.pid in left
+    namespace = os.readlink("/proc/self/ns/pid")
+    assert os.readlink(f"/proc/{process.pid}/ns/pid") == namespace
+    assert await farm.exec(process, "sh", "-c", "ls -l /proc/self/ns/pid") != (0, "")
+    assert process.stdin is not None
+    await process.stdin.aclose()
+    with trio.fail_after(PATIENCE):
+        assert int(await process.wait()) == 3
+    assert not [pid for pid in left if lives(pid)]
+    await read_no_more(process)
+    await farm.driver.cleanup(config)
+    assert not groups_of(config.id)
+
+
 async def test_a_read_only_root(farm: Bench) -> None:
     code, printed = await farm.run("sh", "-c", "echo > /dev/shm/x && echo written; echo > /x", read_only=True)
     assert code == 1
@@ -92,9 +119,12 @@ async def test_a_privileged_one_sees_all(farm: Bench) -> None:
 
 
 @pytest.mark.parametrize("milliseconds", [1, 5, 10, 20, 40, 80])
-async def test_a_start_that_is_given_up_leaves_nothing(farm: Bench, milliseconds: int) -> None:
+@PID_MODES
+async def test_a_start_that_is_given_up_leaves_nothing(farm: Bench, milliseconds: int, pid_mode: str) -> None:
     """At whatever moment; a fast machine has started it by then."""
-    config = await farm.config("sleep", "1000")
+    if pid_mode:
+        await farm.run("true", pid_mode=pid_mode)  # its launcher is there
+    config = await farm.config("sh", "-c", f"{LEFT} sleep 1000", pid_mode=pid_mode)
     process = None
     with trio.move_on_after(milliseconds / 1000):
         process = await farm.driver.start(config)
@@ -107,20 +137,28 @@ async def test_a_start_that_is_given_up_leaves_nothing(farm: Bench, milliseconds
     assert not groups_of(config.id)
 
 
-async def test_all_end_with_the_launcher(name: str, need_driver: None, bench_factory: BenchFactory) -> None:
+@PID_MODES
+async def test_all_end_with_the_launcher(
+    name: str, need_driver: None, bench_factory: BenchFactory, pid_mode: str
+) -> None:
     async with bench_factory(name=name) as farm:
-        config = await farm.config("sh", "-c", "sleep 1000 & sleep 1000")
+        config = await farm.config("sh", "-c", "sleep 1000 & sleep 1000", pid_mode=pid_mode)
         process = await farm.driver.start(config)
-        os.kill(farm.launcher.facts["pid"], signal.SIGKILL)
+        parent = int(stat_fields(process.pid)[1])
+        assert (parent == farm.launcher.facts["pid"]) is not bool(pid_mode)
+        os.kill(parent, signal.SIGKILL)
         with trio.fail_after(PATIENCE):
             assert int(await process.wait()) == 137
         await read_all(process)
-        assert not runs(process.pid)
+        assert not lives(process.pid)
 
 
-async def test_another_engine_takes_it_over(name: str, need_driver: None, bench_factory: BenchFactory) -> None:
+@PID_MODES
+async def test_another_engine_takes_it_over(
+    name: str, need_driver: None, bench_factory: BenchFactory, pid_mode: str
+) -> None:
     async with bench_factory(name=name, detached=True) as first:
-        config = await first.config("sleep", "1000")
+        config = await first.config("sleep", "1000", pid_mode=pid_mode)
         process = await first.driver.start(config)
         await read_no_more(process)
     async with bench_factory(name=name, detached=True) as second:

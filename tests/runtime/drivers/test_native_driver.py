@@ -18,7 +18,8 @@ from bireme.drivers import capabilities
 from bireme.drivers.native import NativeDriver
 from bireme.drivers.plan import Requests
 from bireme.drivers.seccomp import Filters
-from bireme.launcher.client import Launched, Launcher
+from bireme.launcher.client import Launched
+from bireme.launcher.launchers import Launchers
 from bireme.launcher.requests import ExitFacts
 from bireme_actors import Conflict, ContainerConfig, DriverError, ProcessSpec, Security
 from bireme_actors.testing import sample_config
@@ -128,7 +129,7 @@ async def launcher(tmp_path: Path) -> AsyncIterator[FakeLauncher]:
 
 def driver_of(launcher: FakeLauncher, *found: tuple[Any, Launched]) -> NativeDriver:
     root = Path(launcher.facts["root"])
-    real = cast(Launcher, launcher)
+    real = cast(Launchers, launcher)
     requests = Requests(real.facts, Roots(root), Filters(real, str(root / "cache")))
     return NativeDriver(real, Roots(root), requests, dict(found))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +13,8 @@ from typing import cast
 
 import trio
 
-from bireme.launcher.client import Launched, Launcher, open_launcher
+from bireme.launcher.client import Launched
+from bireme.launcher.launchers import Launchers, open_launchers
 from bireme.launcher.requests import (
     ArchiveRequest,
     ExecRequest,
@@ -63,7 +65,7 @@ class Finished:
 class Bench:
     """A ROOT of a test's own with a launcher on it."""
 
-    def __init__(self, root: Path, launcher: Launcher) -> None:
+    def __init__(self, root: Path, launcher: Launchers) -> None:
         self.root = root
         self.launcher = launcher
 
@@ -122,6 +124,7 @@ class Bench:
         read_only: bool = False,
         host_network: bool = False,
         host_uts: bool = False,
+        host_pid: bool = False,
         privileged: bool = False,
         init: str = "",
         volatile: bool = False,
@@ -136,6 +139,7 @@ class Bench:
             "hostname": "boat",
             "host_network": host_network,
             "host_uts": host_uts,
+            "host_pid": host_pid,
             "privileged": privileged,
             "shm_size": 64 << 20,
             "limits": {"memory": memory, "cpu": cpu, "pids": pids},
@@ -183,11 +187,11 @@ class Bench:
         await self.launcher.cleanup(container)
         return facts
 
-    def cgroup(self) -> Path | None:
-        """The top cgroup of this ROOT's launcher, if it can be seen from here."""
+    def cgroup(self, kind: str = "") -> Path | None:
+        """The top cgroup of this ROOT's launcher, if it can be seen from here; ``-host``: of the one with our PIDs."""
         import hashlib
 
-        name = "bireme-" + hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        name = "bireme-" + hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16] + kind
         for place in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")):
             if (place / name).is_dir():
                 return place / name
@@ -195,8 +199,25 @@ class Bench:
 
     def groups(self) -> list[str]:
         """The containers' cgroups that exist now."""
-        top = self.cgroup()
-        return sorted(path.name for path in top.glob("*/*/")) if top is not None else []
+        tops = [top for top in (self.cgroup(), self.cgroup("-host")) if top is not None]
+        return sorted(path.name for top in tops for path in top.glob("*/*/"))
+
+    def sharing_pid(self) -> int:
+        """The launcher that shares our PIDs; it runs."""
+        found = children_named(os.getpid(), "bireme-launcher") - {self.launcher.facts["pid"]}
+        assert len(found) == 1, found
+        return found.pop()
+
+
+def children_named(pid: int, name: str) -> set[int]:
+    """Those children of a process that are called so."""
+    found = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            with contextlib.suppress(FileNotFoundError):
+                if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                    found.add(int(child))
+    return found
 
 
 async def communicate(launched: Launched, stdin: bytes = b"") -> Finished:
@@ -238,7 +259,7 @@ async def read_until(stream: trio.lowlevel.FdStream | None, wanted: bytes) -> by
 async def open_bench(root: Path, *, detached: bool = False, stepwise: bool = False) -> AsyncIterator[Bench]:
     """A launcher on ``root``, which is given the image it needs."""
     root = prepare(root)
-    async with open_launcher(str(root), str(root / "run"), detached=detached, stepwise=stepwise) as launcher:
+    async with open_launchers(str(root), str(root / "run"), detached=detached, stepwise=stepwise) as launcher:
         yield Bench(root, launcher)
 
 

@@ -452,9 +452,9 @@ async def test_a_launcher_is_in_a_session_of_its_own(bench: Bench) -> None:
 VICTIM = """
 import sys, trio
 from pathlib import Path
-from tests.runtime.launcher.harness import Bench, open_launcher
+from tests.runtime.launcher.harness import Bench, open_launchers
 async def main(root):
-    async with open_launcher(str(root), str(root / "run"), detached=False) as launcher:
+    async with open_launchers(str(root), str(root / "run"), detached=False) as launcher:
         bench = Bench(root, launcher)
         first = await bench.start_sleeper("c0")
         second = await launcher.exec(bench.exec_request("sleep", "1000"))

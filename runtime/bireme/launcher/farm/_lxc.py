@@ -27,6 +27,7 @@ PROFILE = f"{_stage.BUNDLE}/seccomp"
 
 _STRICT = "nosuid,noexec,nodev"
 _DEV_BYTES = 64 << 20
+_OWN_NAMESPACES = 5
 _ACTIONS = {
     "SCMP_ACT_ALLOW": "allow",
     "SCMP_ACT_KILL_THREAD": "kill",
@@ -58,10 +59,11 @@ def _container(request: StartRequest) -> Iterator[tuple[str, str]]:
     yield "lxc.rootfs.managed", "0"
     if request["read_only"]:
         yield "lxc.rootfs.options", "ro"
-    if request["host_uts"]:
-        yield "lxc.namespace.clone", "cgroup ipc mnt pid"
-    else:
+    if not request["host_uts"]:
         yield "lxc.uts.name", request["hostname"]
+    own = ["cgroup", "ipc", "mnt", *([] if request["host_pid"] else ["pid"]), *([] if request["host_uts"] else ["uts"])]
+    if len(own) < _OWN_NAMESPACES:
+        yield "lxc.namespace.clone", " ".join(own)
     yield "lxc.net.0.type", "none"
     yield "lxc.apparmor.profile", "unconfined"
     yield "lxc.cgroup.relative", "1"

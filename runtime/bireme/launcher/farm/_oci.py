@@ -101,7 +101,7 @@ def _bind(placed: _stage.Placed, *, nodev: bool) -> dict[str, Any]:
 
 def _namespaces(request: StartRequest) -> list[str]:
     """Those that are its own: of what is not named the container is a member as the runtime is."""
-    shared = {"network": request["host_network"], "uts": request["host_uts"]}
+    shared = {"network": request["host_network"], "uts": request["host_uts"], "pid": request["host_pid"]}
     return [kind for kind in ("pid", "mount", "ipc", "uts", "cgroup", "network") if not shared.get(kind)]
 
 

@@ -46,7 +46,7 @@ def run(request: StartRequest, runtime: RuntimeRequest, stage: _stage.Stage, pay
         said, command = _complaints.first_of_lxc(log.text), request["process"]["args"][0]
         raise _complaints.failure(runtime["name"], runtime["program"], command, said)
     pid = _take_over(pid, monitor, log, payload)
-    _runtime.settle(pid, runtime)
+    _runtime.settle(pid, runtime, host_pid=request["host_pid"])
     return pid, terminal
 
 

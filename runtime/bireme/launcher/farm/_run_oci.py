@@ -43,7 +43,7 @@ def _first_process(arguments: list[str], payload: int, request: StartRequest, ru
     note = _runtime.read(_PID_FILE)
     if not note.isdigit():
         raise Failure(DRIVER, f"{runtime['name']} has left no note of the process that it started")
-    _runtime.settle(int(note), runtime)
+    _runtime.settle(int(note), runtime, host_pid=request["host_pid"])
     return int(note)
 
 

@@ -72,14 +72,17 @@ def wait(pid: int) -> int:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def settle(pid: int, runtime: RuntimeRequest) -> None:
-    """Wait until ``pid``, the container's first process, is our only child: until all of the runtime has ended."""
+def settle(pid: int, runtime: RuntimeRequest, *, host_pid: bool) -> None:
+    """Wait until ``pid``, the container's first process, is our only child: until all of the runtime has ended.
+
+    ``host_pid``: the container's other processes fall to us too, so that it is enough to be its parent.
+    """
     try:
         while pid not in children(os.getpid()):
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
             if found is not None and found.si_pid != pid:
                 os.waitpid(found.si_pid, 0)
-        for other in children(os.getpid()) - {pid}:
+        for other in () if host_pid else children(os.getpid()) - {pid}:
             os.waitpid(other, 0)
     except ChildProcessError:
         raise Failure(DRIVER, f"{runtime['name']} has started no process of ours") from None
