@@ -211,7 +211,11 @@ def test_lxcs_log() -> None:
     assert _lxc.started(LXC_LOG + LXC_STARTED) == 20
 
 
-@pytest.mark.parametrize(("said", "status"), [("", (0, 0)), ("error (9)", (9, 0)), ("signal (15)", (143, 15))])
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [("", (0, 0)), ("error (9)", (9, 0)), ("signal (15)", (143, 15)), ("signal Killed(9)", (137, 9)),
+     ("signal Real-time signal 1 (odd)(35)", (163, 35))],
+)  # fmt: skip
 def test_the_end_in_lxcs_log(said: str, status: tuple[int, int]) -> None:
     line = f"lxc-start c 1 INFO     error - ../src/lxc/error.c:lxc_error_set_and_log:31 - Child <20> ended on {said}\n"
     assert _lxc.ended(LXC_STARTED + (line if said else "")) == status

@@ -37,6 +37,12 @@ async def test_a_signal_that_ends_it_at_once_is_told(farm: Bench) -> None:
         await farm.driver.cleanup(config)
 
 
+async def test_one_that_is_killed_as_soon_as_it_runs(farm: Bench) -> None:
+    """As no process 1 of a PID namespace can be by itself."""
+    for number in (signal.SIGKILL, signal.SIGTERM) * 3:
+        assert await farm.run("sh", "-c", f"kill -{number} $$; sleep 5", pid_mode="host") == (128 + number, "")
+
+
 async def test_the_user_is_looked_up_in_the_container(farm: Bench) -> None:
     code, printed = await farm.run("id", user="ann", security=Security(group_add=("7",)))
     assert (code, printed.split()) == (0, ["uid=1000(ann)", "gid=1000(ann)", "groups=7,1000(ann)"])

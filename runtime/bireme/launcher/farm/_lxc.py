@@ -163,7 +163,7 @@ def _condition(argument: dict[str, Any]) -> str:
 
 def ended(log: str) -> tuple[int, int]:
     """How the container's first process has ended, as LXC's log tells it: (exit code, signal or 0)."""
-    found = re.findall(r"- Child <\d+> ended on (error|signal) \((\d+)\)", log)
+    found = re.findall(r"- Child <\d+> ended on (error|signal) .*\((\d+)\)$", log, re.MULTILINE)
     if not found:
         return 0, 0
     kind, number = found[-1]
