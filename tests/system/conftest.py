@@ -17,7 +17,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     cli = Cli(base / "root", base / "run")
     try:
         cli.ok("version")
-        cli.ok("run", "--rm", "busybox", "true")
+        for flags in ((), ("--pid", "host")):  # each with a launcher, which stays
+            cli.ok("run", "--rm", *flags, "busybox", "true")
         make_images(cli)
         yield cli
     finally:

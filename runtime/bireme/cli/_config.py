@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 PULL = ("always", "missing", "never")
 _UTS = ("", "host")
+_PID = (("", False, False), ("host", False, False), ("container", True, True))
+"""A kind, whether there is a colon, and whether something is behind it."""
 _STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -107,6 +109,7 @@ CREATE_FLAGS = (
     Flag("network", "", LIST, "Connect the container to a network: none (loopback only) or host", old="net"),
     Flag("no-healthcheck", "", summary="Disable any container-specified HEALTHCHECK"),
     Flag("oom-score-adj", "", INT, "Tune host's OOM preferences (-1000 to 1000)"),
+    Flag("pid", "", STRING, "PID namespace to use: host"),
     Flag("pids-limit", "", INT, "Tune container pids limit (set -1 for unlimited)"),
     Flag("platform", "", STRING, "Platform of the image, os/arch[/variant]"),
     Flag("privileged", "", summary="Give extended privileges to this container"),
@@ -164,6 +167,10 @@ def check_options(options: Values) -> None:
 
 
 def _check_modes(options: Values) -> None:
+    """As far as Docker's command does; the engine does the rest."""
+    kind, colon, container = options.text("pid").partition(":")
+    if (kind, bool(colon), bool(container)) not in _PID:
+        raise UsageError("bireme: --pid: invalid PID mode", ENGINE_ERROR)
     if options.text("uts") not in _UTS:
         raise UsageError("bireme: --uts: invalid UTS mode", ENGINE_ERROR)
 
@@ -282,6 +289,7 @@ def _host(options: Values) -> dict[str, Any]:
         "Mounts": [parse_mount(text) for text in options.many("mount")],
         "NanoCpus": parse_cpus(options.text("cpus") or "0"),
         "OomScoreAdj": options.number("oom-score-adj"),
+        "PidMode": options.text("pid") or None,
         "PidsLimit": options.number("pids-limit"),
         "Privileged": options.on("privileged"),
         "ReadonlyRootfs": options.on("read-only"),

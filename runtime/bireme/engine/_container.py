@@ -357,7 +357,7 @@ class Container:
 
     async def top(self, arguments: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
         """Titles and rows of the host's ``ps``. Raises Conflict if it does not run."""
-        found = await trio.to_thread.run_sync(_processes.top, self._running_pid(), arguments)
+        found = await trio.to_thread.run_sync(_processes.top, self._running_pid(), self.id, arguments)
         self._tell("top")
         return found
 

@@ -168,7 +168,6 @@ def _host_config(config: ContainerConfig) -> dict[str, object]:
         "ConsoleSize": [0, 0],
         "IpcMode": "private",
         "CgroupnsMode": "private",
-        "PidMode": "",
         "UsernsMode": "",
         "Isolation": "",
         "Dns": [],
@@ -182,6 +181,7 @@ def _host_config(config: ContainerConfig) -> dict[str, object]:
     }
     known = {
         "NetworkMode": config.network,
+        "PidMode": config.pid_mode,
         "UTSMode": config.uts_mode,
         "RestartPolicy": {"Name": config.restart.name, "MaximumRetryCount": config.restart.maximum_retries},
         "AutoRemove": config.auto_remove,

@@ -1,7 +1,7 @@
 """A running container's processes, as the host sees them: ``top`` and ``stats``.
 
 Which ones they are is read from their pid namespace; a nested one belongs to the container as well, so children count
-too.
+too. Where that is the host's, it is read from their cgroup.
 """
 
 from __future__ import annotations
@@ -29,12 +29,29 @@ class Usage:
     processes: int
 
 
-def process_ids(first: int) -> list[int]:
-    """Every process in the pid namespace of ``first``, or below it."""
+def process_ids(first: int, container: str) -> list[int]:
+    """Every process of a container whose first one is ``first``."""
     try:
         namespace = os.stat(f"/proc/{first}/ns/pid").st_ino
     except FileNotFoundError:
         return []
+    if namespace == os.stat("/proc/self/ns/pid").st_ino:
+        return sorted(pid for pid in _all_ids() if _is_in_group(pid, container))
+    return _in_namespace(namespace)
+
+
+def _is_in_group(pid: int, container: str) -> bool:
+    """Whether a process is in the cgroup of the container: the launcher calls it by the beginning of its identifier."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            found = next((line for line in file if line.startswith("0::")), "")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return f"/{container[:32]}." in found
+
+
+def _in_namespace(namespace: int) -> list[int]:
+    """Every process in a pid namespace, or below it."""
     inside = set()
     parents: dict[int, int] = {}
     for pid in _all_ids():
@@ -65,10 +82,10 @@ def _stat_fields(pid: int) -> tuple[str, int, int, int, int]:
     return fields[0], int(fields[1]), int(fields[11]), int(fields[12]), int(fields[21])
 
 
-def usage(first: int) -> Usage:
+def usage(first: int, container: str) -> Usage:
     """Summed over all of them, at this moment."""
     user = system = pages = count = 0
-    for pid in process_ids(first):
+    for pid in process_ids(first, container):
         try:
             _, _, user_ticks, system_ticks, resident = _stat_fields(pid)
         except (FileNotFoundError, ProcessLookupError):
@@ -81,7 +98,7 @@ def stats_json(
     container: str, name: str, first: int, before: tuple[int, Usage] | None, memory_limit: int
 ) -> dict[str, object]:
     """Docker's JSON of one reading; ``before`` is the reading that precedes it, with its time in nanoseconds."""
-    now, used = time.time_ns(), usage(first) if first else Usage(0, 0, 0, 0)
+    now, used = time.time_ns(), usage(first, container) if first else Usage(0, 0, 0, 0)
     earlier_time, earlier = before if before is not None else (0, Usage(0, 0, 0, 0))
     return {
         "id": container,
@@ -117,7 +134,7 @@ def _total_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * _PAGE
 
 
-def top(first: int, arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def top(first: int, container: str, arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """What the host's ``ps`` says of them: titles and rows. Raises InvalidConfig if its output has no PID column."""
     command = ["ps", *(arguments or ("-ef",))]
     try:
@@ -131,6 +148,6 @@ def top(first: int, arguments: Sequence[str]) -> tuple[list[str], list[list[str]
     titles = lines[0].split() if lines else []
     if "PID" not in titles:
         raise InvalidConfig("Couldn't find PID field in ps output: choose ps options that show it")
-    column, wanted = titles.index("PID"), {str(pid) for pid in process_ids(first)}
+    column, wanted = titles.index("PID"), {str(pid) for pid in process_ids(first, container)}
     rows = (line.split(None, len(titles) - 1) for line in lines[1:])
     return titles, [row for row in rows if len(row) > column and row[column] in wanted]

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypedDict
 from bireme.engine._bounds import new_limits
 from bireme.engine._health import with_check
 from bireme.engine._log_options import checked
-from bireme.engine._modes import uts_mode
+from bireme.engine._modes import pid_mode, uts_mode
 from bireme.engine._signals import parse_signal
 from bireme.images import Image
 from bireme.storage import check_names
@@ -70,6 +70,8 @@ class CreateOptions(TypedDict, total=False):
     stdin_once: bool
     network: str
     """``none`` (loopback only) or ``host``."""
+    pid_mode: str
+    """``host``: it sees the host's processes. What it starts ends with its first process all the same."""
     uts_mode: str
     """``host``: the host's name is the container's too, and ``hostname`` is not to be given."""
     read_only: bool
@@ -144,6 +146,7 @@ def _plain(options: CreateOptions, image: Image) -> dict[str, Any]:
         "open_stdin": options.get("stdin_open", False),
         "stdin_once": options.get("stdin_once", False),
         "network": parse_network(options.get("network", "none")),
+        "pid_mode": pid_mode(options),
         "uts_mode": uts_mode(options),
         "read_only": options.get("read_only", False),
         "init": options.get("init", False),

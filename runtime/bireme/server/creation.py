@@ -36,6 +36,7 @@ def keywords(body: CreateBody, name: str) -> CreateOptions:
         "stdin_open": body.open_stdin,
         "stdin_once": body.stdin_once,
         "network": network(body),
+        "pid_mode": host.pid_mode,
         "uts_mode": host.uts_mode,
         "read_only": host.readonly_rootfs,
         "init": host.init,
@@ -97,6 +98,6 @@ def _extra(body: CreateBody) -> dict[str, object]:
 
 _HOST_KNOWN = {
     "AutoRemove", "CapAdd", "CapDrop", "GroupAdd", "Init", "LogConfig", "Memory", "NanoCpus", "NetworkMode",
-    "OomScoreAdj", "PidsLimit", "Privileged", "ReadonlyRootfs", "RestartPolicy", "Runtime", "SecurityOpt", "ShmSize",
-    "UTSMode", "Ulimits", "VolumesFrom",
+    "OomScoreAdj", "PidMode", "PidsLimit", "Privileged", "ReadonlyRootfs", "RestartPolicy", "Runtime", "SecurityOpt",
+    "ShmSize", "UTSMode", "Ulimits", "VolumesFrom",
 }  # fmt: skip

@@ -26,7 +26,6 @@ REFUSED: Mapping[str, str] = {
 
 _MODES: Mapping[str, tuple[str, ...]] = {
     "ipc_mode": ("", "private", "none", "shareable"),
-    "pid_mode": ("", "private"),
     "userns_mode": ("", "host", "private"),
     "cgroupns_mode": ("", "private"),
     "cgroup": ("",),

@@ -171,6 +171,8 @@ def test_no_id_no_file(engine: FakeEngine, bireme: CommandLine, tmp_path: Path) 
         (["-d", "-a", "stdout"], "cannot specify both --attach and --detach"),
         (["--pull", "often"], "invalid pull option"),
         (["--uts", "container:x"], "--uts: invalid UTS mode"),
+        (["--pid", "private"], "--pid: invalid PID mode"),
+        (["--pid", "container:"], "--pid: invalid PID mode"),
         (["--env-file", "/nonexistent"], "open /nonexistent: no such file or directory"),
         (["-it"], "the input device is not a TTY"),
         (["-m", "lots"], "invalid size"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,6 +19,7 @@ from bireme.launcher.launchers import Launchers, open_launchers
 from bireme.launcher.requests import RootRequest
 from bireme_actors import ContainerConfig, ContainerId, MissingRequirement, Process, ProcessSpec
 from bireme_actors.testing import sample_config
+from tests.runtime.launcher.harness import children_named, children_of
 
 PATIENCE = 30.0
 """Seconds after which what a test waits for has failed."""
@@ -57,20 +59,21 @@ class Bench:
     root: Path
     launcher: Launchers
     driver: NativeDriver
+    pid_mode: str = ""
     started: list[ContainerConfig] = field(default_factory=list)
 
     async def config(self, *args: str, **changes: Any) -> ContainerConfig:
         """A container with a busybox in its root, ready to be started."""
-        config = replace(sample_config(*args), **changes)
+        config = replace(sample_config(*args, pid_mode=self.pid_mode), **changes)
         for name in ("upper", "work"):
             (self.root / "containers" / config.id / name).mkdir(parents=True)
         self.started.append(config)
         return config
 
     def leftovers(self) -> Iterable[str]:
-        """What is left of the containers: the launcher's children, and what the driver holds."""
-        launcher = self.launcher.facts["pid"]
-        children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+        """What is left of the containers: the launchers' children, and what the driver holds."""
+        launchers = {self.launcher.facts["pid"], *children_named(os.getpid(), "bireme-launcher")}
+        children = [child for pid in launchers for child in children_of(pid) - children_named(pid, "bireme-guard")]
         held = self.driver.statistics()["containers"]
         return [f"process {pid}" for pid in children] + [f"{held} containers in the launcher"] * bool(held)
 
@@ -139,12 +142,14 @@ def bireme_root(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_bench(root: Path, *, detached: bool = False, name: str = "native") -> AsyncIterator[Bench]:
+async def open_bench(
+    root: Path, *, detached: bool = False, name: str = "native", pid_mode: str = ""
+) -> AsyncIterator[Bench]:
     """A driver for the length of the block; without ``detached`` its containers have to have ended then."""
     (root / "run").mkdir(exist_ok=True)
     async with open_launchers(str(root), str(root / "run"), detached=detached) as launcher:
         driver = (await open_drivers(launcher, Roots(root), str(root / "cache")))[name]
-        bench = Bench(root, launcher, driver)
+        bench = Bench(root, launcher, driver, pid_mode)
         yield bench
         if not detached:
             for config in bench.started:

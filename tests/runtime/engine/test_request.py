@@ -108,6 +108,8 @@ def test_sources_are_handles_names_or_references() -> None:
         ({"hostname": "a b"}, "invalid hostname"),
         ({"hostname": "x" * 65}, "invalid hostname"),
         ({"network": "mine"}, "network mine not found"),
+        ({"pid_mode": "container:x"}, "cannot share another one's processes"),
+        ({"pid_mode": "HOST"}, "invalid PID mode 'HOST'"),
         ({"uts_mode": "container:x"}, "invalid UTS mode 'container:x'"),
         ({"uts_mode": "host", "hostname": "box"}, "conflicting options: hostname and the UTS mode"),
         ({"uts_mode": "host", "domainname": "box"}, "conflicting options: domainname and the UTS mode"),
@@ -142,6 +144,10 @@ def test_restart_policies_are_read_from_text() -> None:
     for text in ("always:3", "on-failure:x", "on-failure:-1"):
         with pytest.raises(InvalidConfig):
             parse_restart(text)
+
+
+def test_the_hosts_pids_are_shared_if_asked_for() -> None:
+    assert [build(pid_mode=mode).pid_mode for mode in ("", "private", "host")] == ["", "", "host"]
 
 
 def test_the_hosts_name_is_shared_if_asked_for() -> None:

@@ -166,6 +166,31 @@ async def test_exec_has_the_containers_surroundings(runtime: bireme.Runtime) -> 
         assert (await container.exec(["sh", "-c", "exit 5"])).exit_status == 5
 
 
+def lives(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and ") Z " not in stat.read_text()
+
+
+async def test_the_hosts_pids_are_the_containers_if_asked_for(runtime: bireme.Runtime) -> None:
+    script = "sleep 60 & (setsid sleep 60 &); read x; exit 3"
+    async with runtime.open_container("busybox", ["sh", "-c", script], pid_mode="host", stdin_open=True) as container:
+        inside = await container.exec(["sh", "-c", f"cat /proc/{os.getpid()}/comm; echo $$"])
+        assert inside.stdout is not None
+        name, pid = inside.stdout.split()
+        assert name.decode() == (await trio.Path("/proc/self/comm").read_text()).strip()
+        assert int(pid) > 1
+        pids: list[int] = []
+        while len(pids) < 3:
+            _, rows = await container.top(["-o", "pid,args"])
+            pids = [int(row[0]) for row in rows]
+        shown: Any = container.inspect()
+        assert shown["HostConfig"]["PidMode"] == "host"
+        assert shown["State"]["Pid"] in pids
+        await container.kill("KILL")
+        assert await container.wait() == 137
+        assert [pid for pid in pids if lives(pid)] == []
+
+
 async def test_the_hosts_name_is_the_containers_if_asked_for(runtime: bireme.Runtime) -> None:
     async with runtime.open_container("busybox", ["sleep", "60"], uts_mode="host") as container:
         done = await container.exec(["sh", "-c", "hostname; cat /etc/hostname; echo $HOSTNAME"])

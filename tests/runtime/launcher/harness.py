@@ -209,15 +209,21 @@ class Bench:
         return found.pop()
 
 
+def children_of(pid: int) -> set[int]:
+    """Of all its threads: those that nobody has reaped."""
+    found = " ".join((task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir())
+    return set(map(int, found.split()))
+
+
 def children_named(pid: int, name: str) -> set[int]:
     """Those children of a process that are called so."""
-    found = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            with contextlib.suppress(FileNotFoundError):
-                if Path(f"/proc/{child}/comm").read_text().strip() == name:
-                    found.add(int(child))
-    return found
+    return {child for child in children_of(pid) if _name(child) == name}
+
+
+def _name(pid: int) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 async def communicate(launched: Launched, stdin: bytes = b"") -> Finished:

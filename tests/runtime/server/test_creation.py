@@ -68,7 +68,8 @@ def test_every_plain_field_arrives() -> None:
         OpenStdin=True, StdinOnce=True, StopSignal="INT", StopTimeout=0, Entrypoint=["e"], Cmd="one word",
         HostConfig={
             "VolumesFrom": ["w:ro"], "ReadonlyRootfs": True, "Init": True, "NetworkMode": "host", "Runtime": "native",
-            "UTSMode": "host", "GroupAdd": ["g"], "Privileged": True, "CapAdd": ["CAP_NET_ADMIN"], "CapDrop": "all",
+            "PidMode": "host", "UTSMode": "host",
+            "GroupAdd": ["g"], "Privileged": True, "CapAdd": ["CAP_NET_ADMIN"], "CapDrop": "all",
         },
     )  # fmt: skip
     options = keywords(found, "/n")
@@ -77,7 +78,7 @@ def test_every_plain_field_arrives() -> None:
     assert (options["tty"], options["stdin_open"], options["stdin_once"]) == (True, True, True)
     assert (options["stop_signal"], options["stop_timeout"], options["entrypoint"]) == ("INT", 0, ["e"])
     assert (options["volumes_from"], options["read_only"], options["init"]) == (["w:ro"], True, True)
-    assert options["uts_mode"] == "host"
+    assert (options["pid_mode"], options["uts_mode"]) == ("host", "host")
     assert (options["network"], options["driver"], options["labels"]) == ("host", "native", {"a": "b"})
     security = options["security"]
     assert (security.group_add, security.privileged) == (("g",), True)
@@ -112,7 +113,6 @@ def test_named_volumes_and_sources_are_left_to_the_engine_to_refuse() -> None:
         ({"Sysctls": {"a": "b"}}, "sysctls"),
         ({"StorageOpt": {"size": "1G"}}, "storage"),
         ({"Links": ["a:b"]}, "links"),
-        ({"PidMode": "host"}, "pid mode 'host'"),
         ({"IpcMode": "container:x"}, "ipc mode"),
         ({"CgroupnsMode": "host"}, "cgroupns mode"),
         ({"Isolation": "hyperv"}, "isolation"),

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import socket
 import tarfile
 
@@ -186,6 +187,44 @@ def test_what_was_asked_for_is_what_inspect_shows(engine: Engine) -> None:
     assert (found["HostConfig"]["CpuQuota"], found["Config"]["Domainname"]) == (5000, "d")
     assert found["SizeRootFs"] > found["SizeRw"] >= 0
     engine.ask("DELETE", f"/containers/{container}")
+
+
+HOSTS = {"PidMode": "host", "UTSMode": "host"}
+
+
+def run(engine: Engine, script: str, host: dict[str, str]) -> tuple[dict[str, str], str]:
+    """What ``inspect`` shows of the host's part, and what was printed."""
+    container = create(engine, ["sh", "-c", script], HostConfig=host)
+    engine.ask("POST", f"/containers/{container}/start")
+    engine.ask("POST", f"/containers/{container}/wait")
+    shown = engine.ask("GET", f"/containers/{container}/json")[1]["HostConfig"]
+    logs = engine.ask("GET", f"/containers/{container}/logs?stdout=1")[1]
+    engine.ask("DELETE", f"/containers/{container}")
+    return shown, b"".join(data for _, data in frames(logs)).decode()
+
+
+@pytest.fixture(scope="module")
+def sharing(engine: Engine) -> Engine:
+    """One that has shared the host's PIDs before: the launcher for that stays."""
+    run(engine, "true", HOSTS)
+    return engine
+
+
+def test_a_container_with_the_hosts_pids_and_its_name(sharing: Engine) -> None:
+    shown, printed = run(sharing, "for i in pid uts; do readlink /proc/self/ns/$i; done; hostname", HOSTS)
+    assert (shown["PidMode"], shown["UTSMode"]) == ("host", "host")
+    namespaces = [os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "uts")]
+    assert printed.splitlines() == [*namespaces, os.uname().nodename]
+    shown, printed = run(sharing, "for i in pid uts; do readlink /proc/self/ns/$i; done", {})
+    assert (shown["PidMode"], shown["UTSMode"]) == ("", "")
+    assert not {*printed.splitlines()} & {*namespaces}
+
+
+@pytest.mark.parametrize("mode", ["container:x", "mine"])
+def test_other_pids_are_refused(engine: Engine, mode: str) -> None:
+    body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"PidMode": mode}}
+    status, answer = engine.ask("POST", "/containers/create", body)
+    assert (status, f"invalid PID mode '{mode}'" in answer["message"]) == (400, True)
 
 
 def test_listing_with_filters(engine: Engine) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from bireme.cli._settings import Settings
 
 _CREDENTIALS = struct.Struct("3i")
+_LAUNCHERS = ("launcher.sock", "launcher-host.sock")
+"""Where they listen in the run directory: those of the launchers that an engine may have left."""
+_LAUNCHERS = ("launcher.sock", "launcher-host.sock")
 
 
 def serve(session: Session, options: Values, arguments: list[str]) -> int:
@@ -84,8 +87,12 @@ def _left_running(settings: Settings) -> bool:
     """Whether a launcher listens: known from its refusal, for it does so on another kind of socket than an engine."""
     if settings.host:
         return False
+    return any(_refuses_as_a_launcher(os.path.join(settings.run_dir, name)) for name in _LAUNCHERS)
+
+
+def _refuses_as_a_launcher(path: str) -> bool:
     try:
-        connect(os.path.join(settings.run_dir, "launcher.sock")).close()
+        connect(path).close()
     except OSError as error:
         return error.errno == errno.EPROTOTYPE
     return False
