@@ -13,6 +13,7 @@ may belong to somebody else by the time it is used. Either is repeated until the
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -48,7 +49,11 @@ class Rest:
 
     def end(self, group: Group, then: Callable[[], None]) -> None:
         """Kill everything in a group, and call ``then`` as soon as nothing lives there: perhaps at once."""
-        events = open_events(group.parent, group.name)
+        try:
+            events = open_events(group.parent, group.name)
+        except FileNotFoundError:
+            then()
+            return
 
         def check() -> None:
             if not is_populated(events):
@@ -76,15 +81,20 @@ def open_events(parent: int, name: str) -> int:
 
 def is_populated(events: int) -> bool:
     """Whether a process lives in a group or below; a zombie does not. ``events``: its open ``cgroup.events``."""
-    return "populated 1" in os.pread(events, 1 << 12, 0).decode()
+    try:
+        return "populated 1" in os.pread(events, 1 << 12, 0).decode()
+    except OSError as error:
+        if error.errno == errno.ENODEV:  # somebody has removed the group, which he can do only when it is empty
+            return False
+        raise
 
 
 def kill(parent: int, name: str) -> None:
-    """Send SIGKILL to every process of a group and below, in whatever PID namespace."""
+    """Send SIGKILL to every process of a group and below, in whatever PID namespace, as far as that is possible."""
     try:
         _write(f"{name}/cgroup.kill", "1", parent)
-    except FileNotFoundError:
-        with contextlib.suppress(FileNotFoundError):
+    except OSError:
+        with contextlib.suppress(OSError):
             kill_each(parent, name)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bireme.launcher import _cgroups, _rest
+from bireme.launcher._loop import Loop
 
 pytestmark = pytest.mark.root
 
@@ -136,6 +137,19 @@ def test_who_has_left_the_group_in_between_is_not_killed(
 def test_no_group_is_an_empty_one(top: Path, parent: int) -> None:
     assert _rest.end_all(parent, f"{top.name}-not")
     _rest.kill(parent, f"{top.name}-not")
+
+
+def test_a_group_that_somebody_removes_is_an_empty_one(top: Path) -> None:
+    (top / "in").mkdir()
+    directory = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    events = _rest.open_events(directory, "in")
+    (top / "in").rmdir()
+    assert not _rest.is_populated(events)
+    os.close(events)
+    loop, called = Loop(), []
+    _rest.Rest(loop).end(_cgroups.Group("in", directory, -1), lambda: called.append(1))
+    assert called == [1]
+    os.close(directory)
 
 
 def test_what_cannot_be_killed_is_not_waited_for_for_ever(
