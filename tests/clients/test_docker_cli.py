@@ -146,6 +146,33 @@ def test_create_start_attach_logs(docker: Command) -> None:
     docker.ok("rm", "a2")
 
 
+def test_output_that_is_not_kept(docker: Command) -> None:
+    data = bytes(range(256)) * 40_000
+    script = ("busybox", "sh", "-c", "cat; echo err >&2; exit 3")
+    done = docker("run", "--rm", "-i", "--log-driver", "none", *script, stdin=data)
+    assert (done.status, done.out == data, done.err) == (3, True, "err\n")
+    docker.ok("run", "-d", "--name", "n1", "--log-driver", "none", "busybox", "echo", "unseen")
+    assert docker.ok("wait", "n1") == "0"
+    logs = docker("logs", "n1")
+    assert (logs.status, logs.out) == (1, b"")
+    assert "configured logging driver does not support reading" in logs.err
+    assert docker.ok("inspect", "-f", "{{.HostConfig.LogConfig.Type}} [{{.LogPath}}]", "n1") == "none []"
+
+
+def test_what_is_asked_for_is_there_or_refused(docker: Command) -> None:
+    assert docker.ok("run", "--rm", "--platform", "linux", "busybox", "echo", "here") == "here"
+    assert "10.0.0.5\tdb" in docker.ok("run", "--rm", "--add-host", "db:10.0.0.5", "busybox", "cat", "/etc/hosts")
+    for flags, reason in (
+        (("--platform", "linux/s390x", "--pull", "never"), "does not match the specified platform: wanted linux/s390x"),
+        (("--network", "none", "--ip", "10.0.0.5"), "user specified IP address is supported on user defined networks"),
+        (("--network", "host", "--mac-address", "02:42:ac:11:00:05"), "conflicting options: mac-address"),
+    ):
+        refused = docker("run", "--rm", *flags, "busybox", "true")
+        assert (refused.status, reason in refused.err) == (125, True), refused.err
+    warned = docker("run", "--rm", "--network", "none", "--mac-address", "02:42:ac:11:00:05", "busybox", "true")
+    assert (warned.status, "WARNING: The MAC address is ignored" in warned.err) == (0, True)
+
+
 def test_exec(docker: Command) -> None:
     docker.ok("run", "-d", "--name", "e1", "-e", "A=1", "-w", "/tmp", "busybox", "sleep", "1000")
     assert docker.ok("exec", "e1", "sh", "-c", "pwd; echo $A") == "/tmp\n1"
