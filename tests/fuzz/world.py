@@ -48,6 +48,8 @@ class World:
         os.close(self._ask_read)
         os.close(self._answer_write)
         self.names: Mapping[str, str] = {}
+        self._make("first", ["true"], start=True, PidMode="host")  # its launcher stays
+        self.clean()
 
     def close(self) -> None:
         self.clean()
@@ -59,7 +61,7 @@ class World:
         """Everything is removed and one of each kind is made."""
         self.clean()
         running = self._make("running", ["sleep", "600"], start=True)
-        paused = self._make("paused", ["sleep", "600"], start=True)
+        paused = self._make("paused", ["sleep", "600"], start=True, PidMode="host")
         self._ok("POST", f"/containers/{paused}/pause")
         exited = self._make("exited", ["sh", "-c", "echo out; echo err >&2; exit 3"], start=True)
         self._ok("POST", f"/containers/{exited}/wait")
@@ -81,8 +83,9 @@ class World:
             assert status in (204, 404), answer
         self._ok("POST", "/volumes/prune")
 
-    def _make(self, name: str, command: list[str], *, start: bool) -> str:
+    def _make(self, name: str, command: list[str], *, start: bool, **host: str) -> str:
         body = {"Image": "busybox", "Cmd": command, "Volumes": {"/data": {}}, "Labels": {"kind": name}}
+        body["HostConfig"] = host
         status, made = self.engine.ask("POST", f"/containers/create?name={name}", body)
         assert status == 201, made
         if start:
