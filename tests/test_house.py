@@ -72,7 +72,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
 
 MODELS, PORTS, ACTORS, FRONTS = range(4)
 FLOORS = {
-    **dict.fromkeys(("_collector", "_errors", "_model", "_lifecycle", "_plan", "_registry", "_restart"), MODELS),
+    **dict.fromkeys(("_collector", "_errors", "_model", "_lifecycle", "_plan"), MODELS),
+    **dict.fromkeys(("_registry", "_restart", "_tmpfs"), MODELS),
     **dict.fromkeys(("_ports", "_messages"), PORTS),
     **dict.fromkeys(("", "testing"), FRONTS),
 }

@@ -38,6 +38,7 @@ from bireme_actors._model import (
     RestartPolicy,
     Security,
     Status,
+    Tmpfs,
     VolumeId,
     VolumesFrom,
     VolumeView,
@@ -47,6 +48,7 @@ from bireme_actors._model import (
 from bireme_actors._plan import (
     clean_destination,
     mount_order,
+    mount_table,
     parse_volume,
     parse_volumes_from,
     plan_mounts,
@@ -67,6 +69,7 @@ from bireme_actors._ports import (
 )
 from bireme_actors._streams import Stdin
 from bireme_actors._supervisor import OnExit, Ports, Supervisor, open_supervisor
+from bireme_actors._tmpfs import TmpfsOptions, checked_tmpfs, parse_tmpfs, tmpfs_options
 from bireme_actors._waiting import Watch
 
 __all__ = [
@@ -126,6 +129,8 @@ __all__ = [
     "Stop",
     "StorageError",
     "Supervisor",
+    "Tmpfs",
+    "TmpfsOptions",
     "Unpause",
     "Unsupported",
     "VolumeId",
@@ -134,12 +139,16 @@ __all__ = [
     "VolumesFrom",
     "WaitCondition",
     "Watch",
+    "checked_tmpfs",
     "clean_destination",
     "mount_order",
+    "mount_table",
     "new_id",
     "open_supervisor",
+    "parse_tmpfs",
     "parse_volume",
     "parse_volumes_from",
     "plan_mounts",
     "start_order",
+    "tmpfs_options",
 ]

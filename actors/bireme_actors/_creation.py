@@ -22,7 +22,7 @@ _log = logging.getLogger("bireme")
 
 def with_mounts(config: ContainerConfig, sources: list[tuple[VolumesFrom, tuple[Mount, ...]]]) -> ContainerConfig:
     """``config`` with its mounts, new volumes among them, from its paths and from what its sources mount."""
-    plan = plan_mounts(config.volumes, sources)
+    plan = plan_mounts(config.volumes, sources, {tmpfs.destination for tmpfs in config.tmpfs})
     fresh = [VolumeId(new_id()) for _ in plan.fresh]
     return replace(config, mounts=plan.mounts(fresh))
 

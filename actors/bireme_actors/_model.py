@@ -73,6 +73,20 @@ class Mount:
     """True if the volume was made for this container; False if it came by ``--volumes-from``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tmpfs:
+    """A file system in memory at one path of one container: a new one at each start, gone with all in it at the end.
+
+    Never shared, not by ``--volumes-from`` either. ``destination`` is absolute and clean.
+    """
+
+    destination: str
+    options: str = ""
+    """As ``--tmpfs PATH:OPTIONS`` has them, between commas; those left out are ``nosuid,nodev,noexec``."""
+    listed: bool = False
+    """Whether it was asked for as a mount among others (``--mount type=tmpfs``), and is shown among them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
     """``no``, ``always``, ``unless-stopped`` or ``on-failure`` with at most ``maximum_retries`` (0: no bound)."""
@@ -164,6 +178,8 @@ class ContainerConfig:
     volumes_from: tuple[VolumesFrom, ...] = ()
     mounts: tuple[Mount, ...] = ()
     """The volumes themselves: filled in when the container is created, from ``volumes`` and ``volumes_from``."""
+    tmpfs: tuple[Tmpfs, ...] = ()
+    """What is mounted in memory; of two at the same path the later one."""
     network: str = "none"
     """``none``: a network namespace of its own with loopback only; ``host``: the host's."""
     pid_mode: str = ""

@@ -79,7 +79,7 @@ class RunningContainer(Process, Protocol):
 
 
 class ContainerDriver(Protocol):
-    """Makes containers run: the namespaces, the mounts of ``config.mounts`` in plan order, the process."""
+    """Makes containers run: the namespaces, the mounts of ``mount_table`` in its order, the process."""
 
     name: str
 

@@ -15,6 +15,7 @@ from bireme_actors import (
     Remove,
     Status,
     StorageError,
+    Tmpfs,
     VolumesFrom,
     open_supervisor,
 )
@@ -54,6 +55,19 @@ async def test_sources_give_their_volumes_and_keep_them(open_core: OpenCore, clo
         holders = {view.id: set(view.holders) for view in core.volumes()}
         assert holders[found["/a"].volume] == {one.config.id, user.config.id}
         assert holders[one.config.mounts[1].volume] == {one.config.id}
+
+
+async def test_where_a_tmpfs_is_no_volume_is_and_nobody_shares_it(open_core: OpenCore, clock: MockClock) -> None:
+    async with open_core() as core:
+        source = await core.create(sample_config(name="source", volumes=("/a", "/b"), tmpfs=(Tmpfs("/m"),)))
+        user = await core.create(
+            sample_config(volumes=("/c", "/d"), volumes_from=(VolumesFrom("source"),), tmpfs=(Tmpfs("/b"), Tmpfs("/c")))
+        )
+        assert [mount.destination for mount in user.config.mounts] == ["/a", "/d"]
+        assert user.config.volumes == ("/c", "/d"), "as asked for"
+        holders = {view.id: view.holders for view in core.volumes()}
+        assert holders[source.config.mounts[1].volume] == (source.config.id,)
+        assert len(holders) == 3
 
 
 async def test_all_of_it_is_made_in_one_go(fakes: Fakes, open_core: OpenCore, clock: MockClock) -> None:

@@ -17,13 +17,13 @@ from bireme_actors import testing
 PACKAGE = Path(bireme_actors.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py"))
 
-MODEL = ["_errors", "_model", "_messages", "_lifecycle", "_plan", "_restart", "_events", "_collector"]
+MODEL = ["_errors", "_model", "_messages", "_lifecycle", "_plan", "_tmpfs", "_restart", "_events", "_collector"]
 PORTS = ["_ports"]
 FLOORS = {
     **dict.fromkeys(["_errors", "_collector"], 0),
     **dict.fromkeys(["_model"], 1),
     **dict.fromkeys(["_lifecycle", "_plan", "_restart", "_ports", "_registry", "_events"], 2),
-    **dict.fromkeys(["_messages", "_adoption", "_states", "_container_ports"], 3),
+    **dict.fromkeys(["_messages", "_adoption", "_states", "_container_ports", "_tmpfs"], 3),
     **dict.fromkeys(["_mailbox", "_waiting"], 4),
     "_actor": 5,
     **dict.fromkeys(["_services", "_record", "_streams"], 6),
