@@ -8,12 +8,14 @@ Order, and why it is safe:
 3. The kernel's file systems are mounted and masked by path. Nobody else can reach this root yet, and their places are
    first checked to be plain directories, so no link of the image can redirect them.
 4. Volumes, which other containers write to at the same time, are attached last and by descriptor only (``_resolve``).
-   A place that turns out to lie in one of the kernel's file systems is refused.
+   A place that turns out to lie in one of the kernel's file systems is refused. What is in memory comes in turn with
+   them, and is made when its place is known.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 
@@ -25,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bireme.launcher.requests import MountRequest, RootRequest
+    from bireme.launcher.requests import MountRequest, RootRequest, TmpfsRequest
 
 _RO, _NOSUID, _NODEV, _NOEXEC = sys_.MS_RDONLY, sys_.MS_NOSUID, sys_.MS_NODEV, sys_.MS_NOEXEC
 _STRICT = _NOSUID | _NODEV | _NOEXEC
@@ -55,15 +57,26 @@ MASKED_FILES = (
 )
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+_ATTRIBUTES = {
+    "nosuid": sys_.MOUNT_ATTR_NOSUID,
+    "nodev": sys_.MOUNT_ATTR_NODEV,
+    "noexec": sys_.MOUNT_ATTR_NOEXEC,
+    "noatime": sys_.MOUNT_ATTR_NOATIME,
+    "strictatime": sys_.MOUNT_ATTR_STRICTATIME,
+    "nodiratime": sys_.MOUNT_ATTR_NODIRATIME,
+}
+_OPEN_TO_ALL, _USUAL = 0o1777, 0o755
+
 
 class Held:
-    """A detached mount, and where it is to go."""
+    """A detached mount, and where it is to go; ``fd`` is -1 for a tmpfs that is still to be made."""
 
-    __slots__ = ("attached", "fd", "target")
+    __slots__ = ("attached", "fd", "target", "tmpfs")
 
-    def __init__(self, fd: int, target: str) -> None:
+    def __init__(self, fd: int, target: str, tmpfs: TmpfsRequest | None = None) -> None:
         self.fd = fd
         self.target = target
+        self.tmpfs = tmpfs
         self.attached = False
 
 
@@ -74,15 +87,47 @@ def present(paths: Sequence[str]) -> tuple[str, ...]:
 
 def hold(mounts: list[MountRequest], *, nodev: bool) -> list[Held]:
     """Take hold of what is to be mounted, while the host's tree can be seen."""
-    return [Held(_hold_one(mount, nodev=nodev), mount["target"]) for mount in mounts]
+    return [_hold_one(mount, nodev=nodev) for mount in mounts]
 
 
-def _hold_one(mount: MountRequest, *, nodev: bool) -> int:
+def _hold_one(mount: MountRequest, *, nodev: bool) -> Held:
     """A copy of the mount, private: what the host mounts below the source later does not appear in the container."""
+    if "tmpfs" in mount:
+        tmpfs = mount["tmpfs"]
+        flags = [*tmpfs["flags"], "nodev"] if nodev else tmpfs["flags"]
+        return Held(-1, mount["target"], {"flags": flags, "options": tmpfs["options"]})
     fd = sys_.open_tree(mount["source"])
     attributes = (sys_.MOUNT_ATTR_RDONLY if mount["read_only"] else 0) | (sys_.MOUNT_ATTR_NODEV if nodev else 0)
     sys_.mount_setattr(fd, attr_set=attributes, propagation=sys_.MS_PRIVATE)
-    return fd
+    return Held(fd, mount["target"])
+
+
+def make_tmpfs(held: Held, tmpfs: TmpfsRequest, place: int) -> None:
+    """Make what is to cover the directory ``place``; whatever it is to be, it can be written for now (``protect``)."""
+    options = [("source", "tmpfs"), *((name, value) for name, value in tmpfs["options"])]
+    if _mode(tmpfs) is None:
+        options.append(("mode", f"{stat.S_IMODE(os.fstat(place).st_mode):o}"))
+    attributes = 0
+    for flag in tmpfs["flags"]:
+        attributes |= _ATTRIBUTES.get(flag, 0)
+    try:
+        held.fd = sys_.detached_mount("tmpfs", options, attributes)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        refused = [f"{name}={value}" for name, value in options if name == error.filename] or ["its options"]
+        raise Failure(INVALID, f"cannot mount tmpfs at {held.target}: the kernel refuses {refused[0]}") from None
+
+
+def _mode(tmpfs: TmpfsRequest) -> int | None:
+    return next((int(value, 8) for name, value in tmpfs["options"] if name == "mode" and value), None)
+
+
+def protect(volumes: Sequence[Held]) -> None:
+    """Once all has its place: let nobody write to what is in memory and to be only read."""
+    for held in volumes:
+        if held.tmpfs is not None and "ro" in held.tmpfs["flags"]:
+            sys_.mount_setattr(held.fd, attr_set=sys_.MOUNT_ATTR_RDONLY, recursive=False)
 
 
 def overlay_options(root: RootRequest) -> list[tuple[str, str | None]]:
@@ -186,7 +231,8 @@ def _fill_dev(shm_size: int, taken: frozenset[str]) -> None:
     for target, name in LINKS:
         os.symlink(target, name)
     for name in ("pts", "shm", "mqueue"):
-        os.mkdir(f"/dev/{name}", 0o755)
+        if name == "pts" or f"/dev/{name}" not in taken:
+            os.mkdir(f"/dev/{name}", 0o755)
     sys_.mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC | _SILENT, PTS_OPTIONS)
     if "/dev/shm" not in taken:
         sys_.mount("shm", "/dev/shm", "tmpfs", _STRICT | _SILENT, shm_options(shm_size))
@@ -229,15 +275,24 @@ def is_null(found: os.stat_result) -> bool:
 
 def attach(volumes: list[Held], files: list[Held]) -> None:
     """Put the held mounts into their places, volumes in the order given, then the single files."""
-    attach_apart(volumes, files, _kernel_devices())
+    _attach(volumes, files, _kernel_devices())
 
 
-def attach_apart(volumes: list[Held], files: list[Held], forbidden: frozenset[int]) -> None:
-    """``attach``, but nowhere in the file systems with the ``forbidden`` device numbers."""
+def attach_apart(volumes: list[Held], files: list[Held]) -> None:
+    """``attach`` where no container runs: of what is in memory only the place is there."""
+    _attach(volumes, files, frozenset(), apart=True)
+
+
+def _attach(volumes: list[Held], files: list[Held], forbidden: frozenset[int], *, apart: bool = False) -> None:
+    """``forbidden``: device numbers of the file systems in which nothing can have its place."""
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     taken = {held.target for held in volumes}
     for held in volumes:
-        attach_one(held, open_place(root, held.target), root, forbidden)
+        place = open_place(root, held)
+        if apart and held.tmpfs is not None:
+            os.close(place)
+        else:
+            attach_one(held, place, root, forbidden)
     for held in files:
         if held.target not in taken:
             attach_one(held, _resolve.open_file(root, held.target), root, forbidden)
@@ -245,12 +300,14 @@ def attach_apart(volumes: list[Held], files: list[Held], forbidden: frozenset[in
     os.close(root)
 
 
-def open_place(root: int, target: str) -> int:
-    """The directory that a volume is to cover, made if it is missing."""
+def open_place(root: int, held: Held) -> int:
+    """The directory that it is to cover, made if it is missing; for a tmpfs, with the permissions of that."""
+    mode = _USUAL if held.tmpfs is None else _mode(held.tmpfs)
     try:
-        return _resolve.open_directory(root, target)
+        return _resolve.open_directory(root, held.target, _OPEN_TO_ALL if mode is None else mode)
     except NotADirectoryError:
-        raise Failure(INVALID, f"cannot mount volume over existing file, file exists {target}") from None
+        kind = "volume" if held.tmpfs is None else "tmpfs"
+        raise Failure(INVALID, f"cannot mount {kind} over existing file, file exists {held.target}") from None
 
 
 def attach_one(held: Held, place: int, root: int, forbidden: frozenset[int]) -> None:
@@ -260,6 +317,8 @@ def attach_one(held: Held, place: int, root: int, forbidden: frozenset[int]) -> 
         raise Failure(INVALID, f"cannot mount at {held.target}: that is inside /proc or /sys")
     if os.path.samestat(found, os.fstat(root)):
         raise Failure(INVALID, f"cannot mount at {held.target}: that is the root directory")
+    if held.tmpfs is not None:
+        make_tmpfs(held, held.tmpfs, place)
     sys_.move_mount(held.fd, place)
     held.attached = True
     os.close(place)

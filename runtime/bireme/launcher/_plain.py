@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import TypeVarTuple
 
     from bireme.launcher._cgroups import Group
-    from bireme.launcher.requests import RootRequest, StartRequest
+    from bireme.launcher.requests import RootRequest, StartRequest, TmpfsRequest
 
     Ts = TypeVarTuple("Ts")
 
@@ -85,21 +85,30 @@ class View:
     def _hold(self, request: StartRequest, *, nodev: bool) -> None:
         root = request["root"]
         for held in self._held(_mounts.hold(root["mounts"], nodev=nodev)):
-            self._volumes.append(self._attach(held, _resolve.open_directory(self.root, held.target)))
+            place = self._keep(_mounts.open_place(self.root, held))
+            if held.tmpfs is not None:
+                self._make(held, held.tmpfs, place)
+            self._volumes.append(self._attach(held, place))
         for held in self._held(_mounts.hold(root["files"], nodev=nodev)):
-            self._attach(held, _resolve.open_file(self.root, held.target))
+            self._attach(held, self._keep(_resolve.open_file(self.root, held.target)))
         if request["init"]:
             held = _mounts.Held(self._keep(sandbox.open_init(request["init"])), sandbox.INIT_PATH)
-            self._attach(held, _resolve.open_file(self.root, held.target))
+            self._attach(held, self._keep(_resolve.open_file(self.root, held.target)))
 
     def _held(self, mounts: list[_mounts.Held]) -> Iterator[_mounts.Held]:
         for held in mounts:
-            self._keep(held.fd)
+            if held.fd >= 0:
+                self._keep(held.fd)
         return iter(mounts)
+
+    def _make(self, held: _mounts.Held, tmpfs: TmpfsRequest, place: int) -> None:
+        _mounts.make_tmpfs(held, tmpfs, place)
+        self._keep(held.fd)
+        _mounts.protect([held])
 
     def _attach(self, held: _mounts.Held, place: int) -> str:
         """Note what goes where. Raises NotPlain if the place is, or may lie, in something else that is mounted."""
-        self.attached.append((held.fd, self._keep(place)))
+        self.attached.append((held.fd, place))
         path = os.readlink(f"self/fd/{place}", dir_fd=self._proc)
         if path == "/" or _is_below(path, _KERNELS_OWN) or _is_below(path, self._volumes):
             raise NotPlain

@@ -19,15 +19,17 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS = 255
 
 
-def open_directory(root: int, path: str) -> int:
-    """An O_PATH descriptor of the directory at ``path``, made (root's, 0755) with its parents if it is missing.
+def open_directory(root: int, path: str, mode: int = 0o755) -> int:
+    """An O_PATH descriptor of the directory at ``path``, made (root's, ``mode``) with its parents if it is missing.
 
     Raises NotADirectoryError if something else than a directory is there, or on the way.
     """
     try:
         return sys_.openat2(root, path, os.O_PATH | os.O_DIRECTORY, resolve=_IN_ROOT)
     except FileNotFoundError:
-        return _make(root, path, directory=True)
+        names = without_links(root, path)
+        parent = _make_parents(root, names[:-1])
+        return _step(parent, names[-1], mode) if names else parent
 
 
 def open_file(root: int, path: str) -> int:
@@ -35,31 +37,29 @@ def open_file(root: int, path: str) -> int:
     try:
         return sys_.openat2(root, path, os.O_PATH, resolve=_IN_ROOT)
     except FileNotFoundError:
-        return _make(root, path, directory=False)
-
-
-def _make(root: int, path: str, *, directory: bool) -> int:
-    names = without_links(root, path)
-    parents = names if directory else names[:-1]
-    fd = os.dup(root)
-    for name in parents:
-        fd = _step(fd, name)
-    if directory:
-        return fd
+        *parents, name = without_links(root, path)
+        fd = _make_parents(root, parents)
     try:
-        os.close(os.open(names[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=fd))
-        return os.open(names[-1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=fd))
+        return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
     finally:
         os.close(fd)
 
 
-def _step(parent: int, name: str) -> int:
+def _make_parents(root: int, names: list[str]) -> int:
+    fd = os.dup(root)
+    for name in names:
+        fd = _step(fd, name, 0o755)
+    return fd
+
+
+def _step(parent: int, name: str, mode: int) -> int:
     """Open one directory of ``parent``, made if missing; closes ``parent``."""
     try:
         try:
             return os.open(name, _DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
-            os.mkdir(name, 0o755, dir_fd=parent)
+            os.mkdir(name, mode, dir_fd=parent)
             return os.open(name, _DIRECTORY, dir_fd=parent)
     except FileExistsError:
         return os.open(name, _DIRECTORY, dir_fd=parent)

@@ -77,7 +77,10 @@ def _join(pidfd: int) -> bool:
 
 
 def _enter_view(request: ArchiveRequest, host: sandbox.Host) -> None:
-    """Mount and enter a root file system; with its volumes, if it is more than an image's layers."""
+    """Mount and enter a root file system; with its volumes, if it is more than an image's layers.
+
+    Without what is in memory: that is there while the container runs, and new at each start.
+    """
     root = request["root"]
     nodev = not host.devices_guarded
     sys_.unshare(sys_.CLONE_NEWNS)
@@ -86,7 +89,7 @@ def _enter_view(request: ArchiveRequest, host: sandbox.Host) -> None:
     volumes = _mounts.hold(root["mounts"], nodev=nodev)
     files = _mounts.hold(root["files"], nodev=nodev)
     _mounts.enter_root(root, host.mount_place, nodev=nodev)
-    _mounts.attach_apart(volumes, files, frozenset())
+    _mounts.attach_apart(volumes, files)
 
 
 def _cover(root: RootRequest) -> None:

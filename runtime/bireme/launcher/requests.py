@@ -36,14 +36,24 @@ class ProcessRequest(TypedDict):
     columns: NotRequired[int]
 
 
+class TmpfsRequest(TypedDict):
+    """A file system in memory."""
+
+    flags: list[str]
+    """Of ``ro``, ``nosuid``, ``nodev``, ``noexec``, ``noatime`` or else ``strictatime``, ``nodiratime``."""
+    options: list[tuple[str, str | None]]
+    """Of the file system, as tmpfs(5) has them. Without a ``mode`` it has that of the directory it covers."""
+
+
 class MountRequest(TypedDict):
-    """One bind mount of a directory or a file of the host."""
+    """One bind mount of a directory or a file of the host, or a new file system in memory."""
 
     source: str
-    """Absolute, or relative to the engine's ROOT."""
+    """Absolute, or relative to the engine's ROOT; "" for a tmpfs."""
     target: str
     """Absolute path in the container; links in it are followed inside the container's root."""
     read_only: bool
+    tmpfs: NotRequired[TmpfsRequest]
 
 
 class RootRequest(TypedDict):
@@ -62,7 +72,7 @@ class RootRequest(TypedDict):
     volatile: bool
     """Never wait for the disk to have the writable layer: for containers that are removed when they end."""
     mounts: list[MountRequest]
-    """Volumes, in the order to mount them."""
+    """Volumes and what is in memory, in the order to mount them."""
     files: list[MountRequest]
     """Single files, mounted after the volumes."""
 

@@ -140,6 +140,7 @@ def _start(request: StartRequest, child: Child, host: Host) -> NoReturn:
     os.umask(0o022)
     stdio = _stdio(process, child, console=True)
     _make_working_directory(process["cwd"])
+    _mounts.protect(volumes)
     if request["read_only"]:
         _mounts.make_root_read_only()
     if request["init"]:

@@ -73,6 +73,23 @@ def test_a_volume_takes_the_place_of_a_default_mount() -> None:
     assert [entry for entry in entries if " dev/shm " in entry] == ["/v/1 dev/shm none rbind,create=dir 0 0"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "read_only", "nodev", "oci", "lxc"),
+    [
+        (["nosuid", "nodev", "noexec"], True, True, "ro,nosuid,nodev,noexec", ",ro,nosuid,nodev,noexec"),
+        (["nosuid"], False, True, "rw,nosuid,nodev", ",nosuid,nodev"),
+        ([], False, False, "rw", ""),
+    ],
+)
+def test_what_is_in_memory_is_bound_with_all_its_flags(
+    flags: list[str], read_only: bool, nodev: bool, oci: str, lxc: str
+) -> None:
+    placed = _stage.Placed("/m/0", "/t", read_only=read_only, is_file=False, flags=flags)
+    found = _stage.Stage(Identity(0, 0, [], "/"), {}, [], [placed], nodev=nodev)
+    assert _oci.mounts(request(), found)[-1]["options"] == ["rbind", "rprivate", *oci.split(",")]
+    assert _lxc.mount_entries(request(), found)[-1] == f"/m/0 t none rbind,create=dir{lxc} 0 0"
+
+
 def test_the_process_in_a_bundle() -> None:
     found = _oci.config(request(tty=True), runtime("CHOWN"), stage(A="b"))["process"]
     assert found["args"] == ["a", "b c"]

@@ -23,6 +23,7 @@ from bireme.launcher.requests import (
     ProcessRequest,
     RootRequest,
     StartRequest,
+    TmpfsRequest,
 )
 
 DOCKER_CAPABILITIES = 0xA80425FB
@@ -159,6 +160,12 @@ class Bench:
         """A directory of the test's ROOT to be mounted at ``target``."""
         (self.root / "volumes" / name).mkdir(parents=True, exist_ok=True)
         return {"source": f"volumes/{name}", "target": target, "read_only": read_only}
+
+    @staticmethod
+    def tmpfs(target: str, *flags: str, **options: str | None) -> MountRequest:
+        """A file system in memory, with ``flags`` besides Docker's."""
+        tmpfs: TmpfsRequest = {"flags": ["nosuid", "nodev", "noexec", *flags], "options": list(options.items())}
+        return {"source": "", "target": target, "read_only": "ro" in flags, "tmpfs": tmpfs}
 
     async def run(self, request: StartRequest, stdin: bytes = b"") -> Finished:
         """Start a container, let it run to its end, clean up after it."""

@@ -226,6 +226,27 @@ async def test_a_volume_is_packed_with_what_it_holds(bench: Bench) -> None:
     await bench.end(sleeper)
 
 
+async def test_what_is_in_memory_is_read_and_written_while_the_container_runs(bench: Bench) -> None:
+    root = bench.root_request("c0", mounts=[bench.tmpfs("/t")])
+    sleeper = await bench.start_sleeper(mounts=[bench.tmpfs("/t")])
+    await unpack(bench, "/t", archive(info("given")), root=root)
+    await bench.exec("touch", "/t/made")
+    assert sorted(members(await pack(bench, "/t", root=root))) == ["t", "t/given", "t/made"]
+    await bench.end(sleeper)
+    assert sorted(members(await pack(bench, "/t", root=root))) == ["t"]
+
+
+async def test_of_what_is_in_memory_only_the_place_is_there_before_and_after(bench: Bench) -> None:
+    """With the permissions that the tmpfs is to have, also where a volume lies in it; what is put there is hidden."""
+    mounts = [bench.tmpfs("/t"), bench.volume("/t/v")]
+    await unpack(bench, "/t/v", archive(info("given")), root=bench.root_request("c0", mounts=mounts))
+    await unpack(bench, "/t", archive(info("hidden")), root=bench.root_request("c0", mounts=mounts))
+    found = members(await pack(bench, "/t", root=bench.root_request("c0", mounts=mounts)))
+    assert sorted(found) == ["t", "t/hidden", "t/v", "t/v/given"]
+    done = await bench.run_shell("ls /t /t/v; stat -c %a /t", mounts=mounts)
+    assert done.lines == ["/t:", "v", "", "/t/v:", "given", "1777"]
+
+
 async def test_a_reader_that_leaves_ends_the_work(bench: Bench) -> None:
     (bench.layers / "base/big").write_bytes(bytes(4 << 20))
     reading, writing = os.pipe()

@@ -67,6 +67,40 @@ async def test_a_container_cannot_tell_the_difference(tmp_path: Path, options: d
     assert any("/new/place" in line for line in seen[0])
 
 
+IN_MEMORY: dict[str, tuple[tuple[str, ...], dict[str, str | None]]] = {
+    "defaults": ((), {}),
+    "read-only": (("ro",), {"size": "1m", "nr_inodes": "7"}),
+    "owned": ((), {"mode": "750", "uid": "1000", "gid": "5"}),
+    "times": (("noatime", "nodiratime"), {"sync": None, "dirsync": None}),
+    "strict": (("strictatime",), {"nr_blocks": "5", "mpol": "interleave"}),
+}
+STATE = """
+cat /proc/self/mountinfo | cut -d' ' -f4-20 | sed -e s/lowerdir=.*// | sort
+stat -c '%n %a %u %g' /t /tmp /kept
+"""
+
+
+@pytest.mark.parametrize("case", IN_MEMORY)
+async def test_nor_that_of_what_is_in_memory(tmp_path: Path, case: str) -> None:
+    flags, options = IN_MEMORY[case]
+    seen = []
+    for stepwise in (False, True):
+        async with open_bench(tmp_path / str(stepwise), stepwise=stepwise) as bench:
+            (bench.layers / "base/kept").mkdir(0o710)
+            os.chown(bench.layers / "base/kept", 5, 6)
+            mounts = [bench.tmpfs(path, *flags, **options) for path in ("/t", "/tmp", "/kept")]
+            mounts.insert(1, bench.volume("/data"))
+            launched = await bench.launcher.start(bench.start_request("sh", "-c", STATE, mounts=mounts))
+            assert launched.plain is not stepwise
+            done = await communicate(launched)
+            assert done.err == ""
+            seen.append([line for line in done.lines if "/volumes/" not in line])
+            await bench.launcher.cleanup("c0")
+    assert seen[0] == seen[1]
+    owner, mode = f"{options.get('uid', 0)} {options.get('gid', 0)}", options.get("mode")
+    assert seen[0][-3:] == [f"/t {mode or 1777} {owner}", f"/tmp {mode or 755} {owner}", f"/kept {mode or 710} {owner}"]
+
+
 @pytest.mark.parametrize(
     ("target", "plain"),
     [

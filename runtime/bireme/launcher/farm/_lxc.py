@@ -102,8 +102,8 @@ def _default_entries(request: StartRequest) -> Iterator[tuple[str, str]]:
 
 def _bind(placed: _stage.Placed, *, nodev: bool) -> str:
     kind = "file" if placed.is_file else "dir"
-    options = f"rbind,create={kind}{',ro' if placed.read_only else ''}{',nodev' if nodev else ''}"
-    return f"{_escaped(placed.source)} {_escaped(placed.target[1:])} none {options} 0 0"
+    options = ["rbind", f"create={kind}", *(["ro"] if placed.read_only else []), *placed.all_flags(nodev=nodev)]
+    return f"{_escaped(placed.source)} {_escaped(placed.target[1:])} none {','.join(options)} 0 0"
 
 
 def _escaped(path: str) -> str:

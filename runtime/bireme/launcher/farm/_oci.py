@@ -95,7 +95,8 @@ def _mount(destination: str, kind: str, source: str, options: list[str]) -> dict
 
 
 def _bind(placed: _stage.Placed, *, nodev: bool) -> dict[str, Any]:
-    options = ["rbind", "rprivate", "ro" if placed.read_only else "rw", *(["nodev"] if nodev else [])]
+    """What the mount is to be is said whole: with one flag, a runtime sets those that are not said back."""
+    options = ["rbind", "rprivate", "ro" if placed.read_only else "rw", *placed.all_flags(nodev=nodev)]
     return _mount(placed.target, "bind", placed.source, options)
 
 

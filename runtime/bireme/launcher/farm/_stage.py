@@ -6,8 +6,9 @@ container's own cgroup, on every host of version 2.
 
 Links on the way to a volume's place are followed as the native driver does it: every volume is attached for a moment,
 by descriptor, in the order of the plan, so that the place of the next is looked up in what the container will see. What
-the runtime is told is free of links and exists. Should another container swap a part of it for a link meanwhile, the
-runtime's own safeguards count: each of them mounts below the root or refuses.
+is to be in memory is made here, and waits for the runtime with the places that are in it, to be mounted like a volume.
+What the runtime is told is free of links and exists. Should another container swap a part of it for a link meanwhile,
+the runtime's own safeguards count: each of them mounts below the root or refuses.
 """
 
 from __future__ import annotations
@@ -33,18 +34,27 @@ CGROUPS = "/sys/fs/cgroup"
 
 _STRICT = sys_.MS_NOSUID | sys_.MS_NODEV | sys_.MS_NOEXEC | sys_.MS_SILENT
 _STAND_INS = ("proc", "sys", "dev")
+_FLAGS = ("nosuid", "nodev", "noexec")
 
 
 class Placed:
-    """A directory or file of the host, and its place in the container, free of links."""
+    """A directory or file of the host, or what is in memory, and its place in the container, free of links."""
 
-    __slots__ = ("is_file", "read_only", "source", "target")
+    __slots__ = ("flags", "is_file", "read_only", "source", "target")
 
-    def __init__(self, source: str, target: str, *, read_only: bool, is_file: bool) -> None:
+    def __init__(
+        self, source: str, target: str, *, read_only: bool, is_file: bool, flags: Sequence[str] = ()
+    ) -> None:
         self.source = source
         self.target = target
         self.read_only = read_only
         self.is_file = is_file
+        self.flags = flags
+        """What else the mount is to be: ``nosuid``, ``nodev``, ``noexec``."""
+
+    def all_flags(self, *, nodev: bool) -> list[str]:
+        """With ``nodev``, if all mounts are to have it."""
+        return [*self.flags, *(["nodev"] if nodev and "nodev" not in self.flags else [])]
 
 
 class Stage:
@@ -83,16 +93,18 @@ def prepare(request: StartRequest, host: sandbox.Host) -> Stage:
     os.chdir("/")
     top = os.open(ROOTFS, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     stand_ins = [_stand_in(f"{ROOTFS}/{name}") for name in _STAND_INS]
+    before = os.umask(0)
     targets = _attach(top, *held, frozenset(stand_ins[:2]))
+    os.umask(before)
     _make_working_directory(top, process["cwd"])
     identity = _identity.find(process["user"], process["groups"], top)
     os.close(top)
-    _detach([*held[0], *held[1]])
+    kept = _detach([*held[0], *held[1]])
     return Stage(
         identity,
         _program.environment(process, identity.home),
         [(which, *_program.possible(which, soft, hard)) for which, soft, hard in process["rlimits"]],
-        [*_placed(root["mounts"], targets, is_file=False), *_placed(files, targets, is_file=True)],
+        [*_placed(root["mounts"], targets, kept), *_placed(files, targets, {}, is_file=True)],
         nodev=nodev,
     )
 
@@ -132,7 +144,7 @@ def _attach(
     """Attach everything; where each of the targets asked for really is. A file gives way to a volume."""
     targets: dict[str, str] = {}
     for held in volumes:
-        targets[held.target] = _attach_one(held, _mounts.open_place(top, held.target), top, forbidden)
+        targets[held.target] = _attach_one(held, _mounts.open_place(top, held), top, forbidden)
     for held in files:
         if held.target not in targets:
             targets[held.target] = _attach_one(held, _resolve.open_file(top, held.target), top, forbidden)
@@ -145,13 +157,26 @@ def _attach_one(held: _mounts.Held, place: int, top: int, forbidden: frozenset[i
     return found.removeprefix(ROOTFS)
 
 
-def _detach(attached: list[_mounts.Held]) -> None:
+def _detach(attached: list[_mounts.Held]) -> dict[str, str]:
+    """Take everything down again; where what is in memory is kept meanwhile, with the places in it, by its target."""
+    kept: dict[str, str] = {}
     for held in reversed(attached):
-        if held.attached:
+        if held.tmpfs is not None:
+            kept[held.target] = f"{HOME}/memory{len(kept)}"
+            _set_aside(held, kept[held.target])
+        elif held.attached:
             sys_.umount(f"/proc/self/fd/{held.fd}", sys_.MNT_DETACH)
         os.close(held.fd)
     for name in _STAND_INS:
         sys_.umount(f"{ROOTFS}/{name}")
+    return kept
+
+
+def _set_aside(held: _mounts.Held, path: str) -> None:
+    os.mkdir(path, 0o700)
+    place = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    sys_.move_mount(held.fd, place)
+    os.close(place)
 
 
 def _make_working_directory(top: int, path: str) -> None:
@@ -161,14 +186,17 @@ def _make_working_directory(top: int, path: str) -> None:
         raise Failure(INVALID, f"the working directory {path} is a file") from None
 
 
-def _placed(mounts: Sequence[MountRequest], targets: dict[str, str], *, is_file: bool) -> list[Placed]:
+def _placed(
+    mounts: Sequence[MountRequest], targets: dict[str, str], kept: dict[str, str], *, is_file: bool = False
+) -> list[Placed]:
     """Each target once: of a volume and a file at the same one, the volume, which comes first."""
     return [
         Placed(
-            os.path.normpath(os.path.join(ROOT, mount["source"])),
+            kept.get(mount["target"]) or os.path.normpath(os.path.join(ROOT, mount["source"])),
             targets.pop(mount["target"]),
             read_only=mount["read_only"],
             is_file=is_file,
+            flags=[flag for flag in _FLAGS if "tmpfs" in mount and flag in mount["tmpfs"]["flags"]],
         )
         for mount in mounts
         if mount["target"] in targets
