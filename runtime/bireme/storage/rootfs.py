@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 from bireme import _files
 from bireme.storage import _names
 from bireme.storage.paths import Layout
-from bireme_actors import ContainerConfig, ContainerId
+from bireme_actors import ContainerConfig, ContainerId, InvalidConfig, Mount, Tmpfs, mount_table, tmpfs_options
 
 if TYPE_CHECKING:
-    from bireme.launcher.requests import MountRequest, RootRequest
+    from bireme.launcher.requests import MountRequest, RootRequest, TmpfsRequest
 
 _HOSTS, _RESOLV_CONF, _HOSTNAME = "/etc/hosts", "/etc/resolv.conf", "/etc/hostname"
 _SHORT_ID = 12
+_OF_THE_FILE_SYSTEM = frozenset({"sync", "dirsync"})
+"""Flags of a tmpfs that are not those of a mount."""
 
 
 class OverlayRootfs:
@@ -35,8 +37,11 @@ class OverlayRootfs:
         self._resolv_conf = HostFile(_RESOLV_CONF)
 
     def check(self, config: ContainerConfig) -> None:
-        """Raises ImageNotFound."""
+        """Raises ImageNotFound, InvalidConfig for a tmpfs over one of the files."""
         self._layers(config.image_id)
+        for tmpfs in config.tmpfs:
+            if tmpfs.destination in (_HOSTNAME, _HOSTS, _RESOLV_CONF):
+                raise InvalidConfig(f"cannot mount tmpfs over existing file, file exists {tmpfs.destination}")
 
     def make(self, config: ContainerConfig) -> None:
         """Make the writable layer and the files in the container's directory. Blocks on the disk. Raises OSError."""
@@ -59,9 +64,7 @@ class OverlayRootfs:
             "upper": up + paths.upper(config.id),
             "work": up + paths.work(config.id),
             "volatile": config.auto_remove or config.ephemeral,
-            "mounts": [
-                _mount(paths.volume(mount.volume), mount.destination, mount.read_only) for mount in config.mounts
-            ],
+            "mounts": [mount_request(mount, paths) for mount in mount_table(config.mounts, config.tmpfs)],
             "files": [
                 _mount(paths.hostname(config.id), _HOSTNAME, config.read_only),
                 _mount(paths.hosts(config.id), _HOSTS, config.read_only),
@@ -102,6 +105,18 @@ def without_loopback(resolv_conf: bytes) -> bytes:
 
 def _on_loopback(words: list[bytes]) -> bool:
     return len(words) > 1 and words[0] == b"nameserver" and (words[1].startswith(b"127.") or words[1] == b"::1")
+
+
+def mount_request(mount: Mount | Tmpfs, paths: Layout) -> MountRequest:
+    """What the launcher is asked to mount; ``paths`` are those it knows."""
+    if isinstance(mount, Mount):
+        return _mount(paths.volume(mount.volume), mount.destination, mount.read_only)
+    options = tmpfs_options(mount)
+    tmpfs: TmpfsRequest = {
+        "flags": sorted(options.flags - _OF_THE_FILE_SYSTEM),
+        "options": [*options.settings, *((flag, None) for flag in sorted(options.flags & _OF_THE_FILE_SYSTEM))],
+    }
+    return {"source": "", "target": mount.destination, "read_only": "ro" in options.flags, "tmpfs": tmpfs}
 
 
 def _mount(source: str, target: str, read_only: bool) -> MountRequest:

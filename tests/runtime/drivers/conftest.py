@@ -17,7 +17,9 @@ import trio
 from bireme.drivers import RUNTIMES, NativeDriver, check_driver, open_drivers
 from bireme.launcher.launchers import Launchers, open_launchers
 from bireme.launcher.requests import RootRequest
-from bireme_actors import ContainerConfig, ContainerId, MissingRequirement, Process, ProcessSpec
+from bireme.storage import Layout
+from bireme.storage.rootfs import mount_request
+from bireme_actors import ContainerConfig, ContainerId, MissingRequirement, Process, ProcessSpec, mount_table
 from bireme_actors.testing import sample_config
 from tests.runtime.launcher.harness import children_named, children_of
 
@@ -44,7 +46,7 @@ class Roots:
             "upper": f"../../containers/{config.id}/upper",
             "work": f"../../containers/{config.id}/work",
             "volatile": config.auto_remove,
-            "mounts": [],
+            "mounts": [mount_request(mount, Layout("")) for mount in mount_table(config.mounts, config.tmpfs)],
             "files": [],
         }
 

@@ -26,6 +26,7 @@ from bireme_actors import (
     Security,
     Status,
     StorageError,
+    Tmpfs,
     VolumeId,
     VolumesFrom,
 )
@@ -49,6 +50,7 @@ _configs = st.builds(
     stdin_once=st.booleans(), stop_signal=_numbers, stop_timeout=st.none() | _numbers, volumes=_texts,
     volumes_from=st.lists(st.builds(VolumesFrom, _text, st.none() | st.booleans()), max_size=2).map(tuple),
     mounts=st.lists(st.builds(Mount, _text.map(VolumeId), _text, st.booleans(), st.booleans()), max_size=2).map(tuple),
+    tmpfs=st.lists(st.builds(Tmpfs, _text, _text, st.booleans()), max_size=2).map(tuple),
     network=_text, read_only=st.booleans(), init=st.booleans(), auto_remove=st.booleans(), ephemeral=st.booleans(),
     restart=st.builds(RestartPolicy, name=_text, maximum_retries=_numbers),
     security=st.builds(Security, cap_add=_texts, cap_drop=_texts, no_new_privileges=st.booleans(), seccomp=_text,
@@ -96,8 +98,9 @@ def test_fields_of_a_later_version_are_passed_over_and_missing_ones_have_their_d
     data = _format.encode_config(config)
     later = data.replace(b'{"version":1', b'{"new":{"a":[1]},"version":7').replace(b'"tty":', b'"novel":"x","tty":')
     assert _format.decode_config(later) == config
-    assert b'"network":"none",' in data
-    assert _format.decode_config(data.replace(b'"network":"none",', b"")) == config
+    for field in (b'"network":"none",', b'"tmpfs":[],'):
+        assert field in data
+        assert _format.decode_config(data.replace(field, b"")) == config
     with pytest.raises(_format.Damaged, match="`id`"):
         _format.decode_config(data.replace(f'"id":"{config.id}",'.encode(), b""))
 

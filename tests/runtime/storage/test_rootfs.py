@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bireme.launcher.requests import TmpfsRequest
 from bireme.storage import ContainerDirectories, Layout, OverlayRootfs
 from bireme.storage._names import LOOPBACK_HOSTS
 from bireme.storage.rootfs import HostFile, without_loopback
-from bireme_actors import ImageNotFound, Mount, VolumeId
+from bireme_actors import ImageNotFound, InvalidConfig, Mount, Tmpfs, VolumeId
 from tests.runtime.storage._stores import Stores, config_with_volumes, read, tree, write
 
 
@@ -92,6 +93,35 @@ def test_what_is_mounted_is_told_relative_to_the_root(stores: Stores, layout: La
         ("/etc/hostname", False), ("/etc/hosts", False), ("/etc/resolv.conf", False)
     ]  # fmt: skip
     assert stores.rootfs.exit_file(config.id) == f"containers/{config.id}/exit.json"
+
+
+def test_what_is_in_memory_stands_between_the_volumes(stores: Stores) -> None:
+    tmpfs = (Tmpfs("/a/t", "ro,exec,size=1m,mode=01770,sync"), Tmpfs("/a/b/c"), Tmpfs("/a/t", "dirsync,strictatime"))
+    config = config_with_volumes("/a/b", "/a", tmpfs=tmpfs[:2])
+    strict = ["nodev", "noexec", "nosuid"]
+    own: TmpfsRequest = {
+        "flags": ["nodev", "nosuid", "ro"],
+        "options": [("size", "1m"), ("mode", "1770"), ("sync", None)],
+    }
+    mounts = stores.rootfs.root_request(config)["mounts"]
+    assert [mount["target"] for mount in mounts] == ["/a", "/a/b", "/a/t", "/a/b/c"]
+    assert mounts[2:] == [
+        {"source": "", "target": "/a/t", "read_only": True, "tmpfs": own},
+        {"source": "", "target": "/a/b/c", "read_only": False, "tmpfs": {"flags": strict, "options": []}},
+    ]
+    (_, _, last, _) = stores.rootfs.root_request(config_with_volumes("/a/b", "/a", tmpfs=tmpfs))["mounts"]
+    assert last == {
+        "source": "",
+        "target": "/a/t",
+        "read_only": False,
+        "tmpfs": {"flags": [*strict, "strictatime"], "options": [("dirsync", None)]},
+    }, "the later one"
+
+
+@pytest.mark.parametrize("path", ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"])
+def test_nothing_in_memory_takes_the_place_of_a_file_of_the_containers_own(stores: Stores, path: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"cannot mount tmpfs over existing file, file exists {path}"):
+        stores.rootfs.check(config_with_volumes(tmpfs=(Tmpfs(path),)))
 
 
 def test_a_read_only_container_has_read_only_files(stores: Stores) -> None:
