@@ -9,7 +9,7 @@ from bireme.engine._events import EventsLost
 from bireme.engine._execs import Exec
 from bireme.engine._health import shown_health
 from bireme.engine._info import API_VERSION, MIN_API_VERSION
-from bireme.engine._inspect import format_time, mount_json, network_id, shown_status
+from bireme.engine._inspect import format_time, mount_json, network_id, shown_status, tmpfs_json
 from bireme.engine._open import open_engine, open_runtime
 from bireme.engine._processes import Usage
 from bireme.engine._request import CreateOptions, parse_network, parse_restart
@@ -55,4 +55,5 @@ __all__ = [
     "shown_health",
     "shown_status",
     "signal_name",
+    "tmpfs_json",
 ]

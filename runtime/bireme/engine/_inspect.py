@@ -18,7 +18,9 @@ from bireme_actors import (
     Nanoseconds,
     Security,
     Status,
+    Tmpfs,
     VolumesFrom,
+    tmpfs_options,
 )
 
 _ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -81,7 +83,7 @@ def inspect_container(
         "ExecIDs": list(execs) or None,
         "HostConfig": _host_config(config),
         "GraphDriver": _graph_driver(layout, config, layers),
-        "Mounts": [mount_json(mount, layout) for mount in config.mounts],
+        "Mounts": [*(mount_json(mount, layout) for mount in config.mounts), *tmpfs_json(config)],
         "Config": _config(config),
         "NetworkSettings": _network(config, state),
     }
@@ -113,6 +115,22 @@ def mount_json(mount: Mount, layout: Layout) -> dict[str, object]:
         "Driver": "local",
         "Mode": "",
         "RW": not mount.read_only,
+        "Propagation": "",
+    }
+
+
+def tmpfs_json(config: ContainerConfig) -> list[dict[str, object]]:
+    """The entries of ``Mounts`` that are in memory: those asked for as mounts, as in Docker."""
+    return [_tmpfs(tmpfs) for tmpfs in config.tmpfs if tmpfs.listed]
+
+
+def _tmpfs(tmpfs: Tmpfs) -> dict[str, object]:
+    return {
+        "Type": "tmpfs",
+        "Source": "",
+        "Destination": tmpfs.destination,
+        "Mode": "",
+        "RW": "ro" not in tmpfs_options(tmpfs).flags,
         "Propagation": "",
     }
 
@@ -190,6 +208,8 @@ def _host_config(config: ContainerConfig) -> dict[str, object]:
         "Init": config.init,
         "Runtime": config.driver,
     }
+    tmpfs = {one.destination: one.options for one in config.tmpfs if not one.listed}
+    known |= {"Tmpfs": tmpfs} if tmpfs else {}
     return {**defaults, **_part(config, "HostConfig"), **known, **_security(config.security), **_limits(config.limits)}
 
 

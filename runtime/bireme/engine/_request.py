@@ -26,8 +26,11 @@ from bireme_actors import (
     Limits,
     RestartPolicy,
     Security,
+    Tmpfs,
     VolumesFrom,
+    checked_tmpfs,
     clean_destination,
+    parse_tmpfs,
     parse_volume,
     parse_volumes_from,
 )
@@ -48,6 +51,10 @@ Environment = Mapping[str, str] | Iterable[str]
 """``{"A": "b"}`` or ``["A=b"]``; in the latter form a bare ``"A"`` takes the image's variable away."""
 
 
+TmpfsOption = Mapping[str, str] | Iterable[str | Tmpfs]
+"""Paths with their options, as ``--tmpfs`` has them; none (``""``) are ``nosuid,nodev,noexec``, all may write."""
+
+
 class CreateOptions(TypedDict, total=False):
     """Everything ``create``, ``run`` and ``open_container`` take by keyword, under Docker's words."""
 
@@ -59,6 +66,8 @@ class CreateOptions(TypedDict, total=False):
     """Absolute paths, a new volume each (``-v PATH``)."""
     volumes_from: Iterable[str | VolumesFrom | HasId]
     """Containers whose volumes to share: handles, names or ids, with ``:ro`` or ``:rw`` if wanted."""
+    tmpfs: TmpfsOption
+    """What to mount in memory: ``{"/run": "size=64m,mode=755"}`` or ``["/run:size=64m,mode=755"]``."""
     env: Environment
     user: str
     workdir: str
@@ -129,6 +138,7 @@ def build_config(
         stop_signal=parse_signal(options.get("stop_signal") or image.config.stop_signal or "TERM"),
         volumes=_volumes(image, options.get("volumes", ())),
         volumes_from=tuple(_source(item) for item in _items("volumes_from", options.get("volumes_from", ()))),
+        tmpfs=_tmpfs(options.get("tmpfs", ())),
         restart=restart,
         ephemeral=ephemeral,
         **_plain(options, image),
@@ -258,6 +268,26 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidConfig(f"invalid volume {value!r}: give the absolute path to mount the volume at, as text")
     return value
+
+
+def _tmpfs(value: TmpfsOption) -> tuple[Tmpfs, ...]:
+    """Those among the mounts come last, so that they lie above another at the same path, as in Docker."""
+    pairs = [Tmpfs(*pair) for pair in value.items()] if isinstance(value, Mapping) else _items("tmpfs", value)
+    found: dict[tuple[bool, str], Tmpfs] = {}
+    for item in pairs:
+        one = _one_tmpfs(item)
+        if found.setdefault((one.listed, one.destination), one) is not one:
+            raise InvalidConfig(f"Duplicate mount point: {one.destination}")
+    return tuple(sorted(found.values(), key=lambda one: one.listed))
+
+
+def _one_tmpfs(value: object) -> Tmpfs:
+    if isinstance(value, str):
+        return parse_tmpfs(value)
+    texts: tuple[object, ...] = (value.destination, value.options) if isinstance(value, Tmpfs) else ()
+    if not isinstance(value, Tmpfs) or not all(isinstance(text, str) for text in texts):
+        raise InvalidConfig(f"invalid tmpfs {value!r}: give an absolute path and its options, as texts")
+    return checked_tmpfs(value)
 
 
 def _source(value: object) -> VolumesFrom:

@@ -7,7 +7,7 @@ import pytest
 from bireme.engine import CreateOptions, parse_network, parse_restart
 from bireme.engine._request import build_config
 from bireme.images import Image, ImageConfig
-from bireme_actors import ContainerConfig, ContainerId, InvalidConfig, RestartPolicy, VolumesFrom
+from bireme_actors import ContainerConfig, ContainerId, InvalidConfig, RestartPolicy, Tmpfs, VolumesFrom
 
 IDENTIFIER = ContainerId("ab" * 32)
 
@@ -85,6 +85,18 @@ def test_image_volumes_stand_beside_own_ones_clean_and_once() -> None:
     assert config.volumes == ("/data", "/own", "/vol")
 
 
+def test_what_is_in_memory_is_told_by_path_as_texts_or_whole() -> None:
+    assert build(tmpfs={"//t/./": "size=1m,ro", "/u:v": ""}).tmpfs == (Tmpfs("/t", "size=1m,ro"), Tmpfs("/u:v"))
+    assert build(tmpfs=["/t:size=1m,ro", "/u"]).tmpfs == (Tmpfs("/t", "size=1m,ro"), Tmpfs("/u"))
+    assert build().tmpfs == ()
+
+
+def test_what_is_asked_for_as_a_mount_lies_above() -> None:
+    config = build(tmpfs=[Tmpfs("/a", "ro", listed=True), Tmpfs("/a/"), "/b"], base=image(volumes=("/a", "/c")))
+    assert config.tmpfs == (Tmpfs("/a"), Tmpfs("/b"), Tmpfs("/a", "ro", listed=True))
+    assert config.volumes == ("/a", "/c"), "as asked for"
+
+
 def test_sources_are_handles_names_or_references() -> None:
     class Handle:
         id = "f" * 64
@@ -100,6 +112,14 @@ def test_sources_are_handles_names_or_references() -> None:
         ({"volumes": ["data"]}, "absolute"),
         ({"volumes": ["name:/data"]}, "no names"),
         ({"volumes": [5]}, "as text"),
+        ({"tmpfs": "/t"}, "invalid tmpfs: '/t' is one text; give a list"),
+        ({"tmpfs": ["t"]}, "invalid tmpfs path 't': it must be absolute"),
+        ({"tmpfs": {"/": ""}}, "the root itself cannot be a tmpfs"),
+        ({"tmpfs": {"/t": "huge=always"}}, "invalid tmpfs option 'huge=always' for /t: known are ro, rw,"),
+        ({"tmpfs": {"/t": None}}, "give an absolute path and its options, as texts"),
+        ({"tmpfs": [5]}, "give an absolute path and its options, as texts"),
+        ({"tmpfs": {"/t": "", "/t/": "ro"}}, "Duplicate mount point: /t"),
+        ({"tmpfs": [Tmpfs("/t", listed=True), Tmpfs("/t", listed=True)]}, "Duplicate mount point: /t"),
         ({"volumes_from": ["db:rx"]}, "ro or rw"),
         ({"volumes_from": [7]}, "name a container"),
         ({"env": ["=x"]}, "NAME=value"),

@@ -61,6 +61,33 @@ async def test_a_job_shares_the_volumes_of_a_running_container(runtime: bireme.R
     assert runtime.volumes() == ()
 
 
+async def test_what_is_in_memory_is_nobody_elses_and_gone_at_the_end(runtime: bireme.Runtime) -> None:
+    tmpfs = {"/m": "size=1m,mode=700", "/d": ""}
+    async with runtime.open_container("busybox", ["sleep", "60"], volumes=["/d", "/v"], tmpfs=tmpfs) as first:
+        assert list(first.volumes) == ["/v"], "where a tmpfs is, no volume is made"
+        found: Any = first.inspect()
+        assert (found["HostConfig"]["Tmpfs"], sorted(found["Config"]["Volumes"])) == (tmpfs, ["/d", "/v"])
+        assert [mount["Destination"] for mount in found["Mounts"]] == ["/v"]
+        done = await first.exec(["sh", "-c", "stat -c %a /m /d; touch /m/x /d/x /v/x"], check=True)
+        assert done.stdout == b"700\n1777\n"
+        job = await runtime.run("busybox", ["sh", "-c", "ls /v; ls /m"], volumes_from=[first])
+        assert (job.stdout, int(job.exit_status)) == (b"x\n", 1)
+        await first.restart(timeout=0)
+        done = await first.exec(["sh", "-c", "stat -c %a /m /d; ls /m /d /v"], check=True)
+        assert done.stdout == b"700\n1777\n/d:\n\n/m:\n\n/v:\nx\n"
+
+
+async def test_without_a_tmpfs_nothing_is_shown_of_it(runtime: bireme.Runtime) -> None:
+    container = await runtime.create("busybox", ["true"])
+    assert "Tmpfs" not in container.inspect()["HostConfig"]  # type: ignore[operator]  # JSON
+
+
+async def test_a_tmpfs_over_a_file_of_the_containers_own_is_refused_at_once(runtime: bireme.Runtime) -> None:
+    with pytest.raises(bireme.InvalidConfig, match="cannot mount tmpfs over existing file, file exists /etc/hosts"):
+        await runtime.create("busybox", ["true"], tmpfs=["/etc/hosts"], volumes=["/v"])
+    assert (runtime.list(), runtime.volumes()) == ([], ())
+
+
 async def test_the_volume_outlives_its_maker_while_somebody_holds_it(runtime: bireme.Runtime) -> None:
     maker = await runtime.create("busybox", ["sh", "-c", "echo kept > /d/x"], volumes=["/d"])
     await maker.start()
