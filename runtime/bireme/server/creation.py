@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, Any
 
 from bireme.server.bounds import limits, security
 from bireme.server.endpoints import network
-from bireme.server.hosting import REFUSED, check_host
-from bireme.server.models import CreateBody, MountPoint
+from bireme.server.hosting import check_host
+from bireme.server.models import CreateBody, HostConfig, MountPoint
 from bireme.server.ports import check_ports
-from bireme_actors import InvalidConfig, Unsupported
+from bireme_actors import InvalidConfig, Tmpfs, Unsupported
 
 if TYPE_CHECKING:
     from bireme.engine import CreateOptions
@@ -26,6 +27,7 @@ def keywords(body: CreateBody, name: str) -> CreateOptions:
         "name": name.removeprefix("/"),
         "volumes": _volumes(body),
         "volumes_from": host.volumes_from,
+        "tmpfs": _tmpfs(host),
         "env": body.env,
         "user": body.user,
         "workdir": body.working_dir,
@@ -60,17 +62,16 @@ def keywords(body: CreateBody, name: str) -> CreateOptions:
 
 def _volumes(body: CreateBody) -> list[str]:
     host = body.host_config
-    found = [*body.volumes, *host.binds, *(_mount_target(mount) for mount in host.mounts)]
+    targets = [_mount_target(mount) for mount in host.mounts if mount.type != "tmpfs"]
+    found = [*body.volumes, *host.binds, *targets]
     if found and host.volume_driver not in ("", "local"):
         raise Unsupported(f"invalid volume driver {host.volume_driver!r}: this engine knows 'local'")
     return found
 
 
 def _mount_target(mount: MountPoint) -> str:
-    if mount.type not in ("volume", "bind", "tmpfs", "npipe", "cluster", "image"):
+    if mount.type not in ("volume", "bind", "npipe", "cluster", "image"):
         raise InvalidConfig(f"invalid mount config for type {mount.type!r}: mount type unknown")
-    if mount.type == "tmpfs":
-        raise Unsupported(REFUSED["tmpfs"])
     if mount.type != "volume" or mount.source:
         raise Unsupported(f"invalid mount of {mount.source or mount.type!r} at {mount.target!r}: {NO_SOURCE}")
     if mount.read_only or set(mount.volume_options) - {"NoCopy"} or mount.volume_options.get("NoCopy"):
@@ -79,6 +80,34 @@ def _mount_target(mount: MountPoint) -> str:
             "--volumes-from CONTAINER:ro"
         )
     return mount.target
+
+
+def _tmpfs(host: HostConfig) -> list[Tmpfs]:
+    """Where a volume is asked for as a mount, no tmpfs can be; elsewhere it takes a volume's place (as in Docker)."""
+    volumes = {_clean(path) for path in host.binds}
+    own = [_apart(Tmpfs(path, options), volumes) for path, options in host.tmpfs.items()]
+    volumes.update(_clean(mount.target) for mount in host.mounts if mount.type != "tmpfs")
+    return own + [_apart(_listed(mount), volumes) for mount in host.mounts if mount.type == "tmpfs"]
+
+
+def _apart(tmpfs: Tmpfs, volumes: set[str]) -> Tmpfs:
+    if _clean(tmpfs.destination) in volumes:
+        raise InvalidConfig(f"Duplicate mount point: {tmpfs.destination}")
+    return tmpfs
+
+
+def _clean(path: str) -> str:
+    return posixpath.normpath(path).lstrip("/")
+
+
+def _listed(mount: MountPoint) -> Tmpfs:
+    for name, given in (("Source", mount.source), ("BindOptions", mount.bind_options)):
+        if given:
+            raise InvalidConfig(f'invalid mount config for type "tmpfs": field {name} must not be specified')
+    words = ["ro"] if mount.read_only else []
+    if mount.tmpfs_options is not None:
+        words += mount.tmpfs_options.words()
+    return Tmpfs(mount.target, ",".join(words), listed=True)
 
 
 _ENGINE_KNOWS = {
@@ -99,5 +128,5 @@ def _extra(body: CreateBody) -> dict[str, object]:
 _HOST_KNOWN = {
     "AutoRemove", "CapAdd", "CapDrop", "GroupAdd", "Init", "LogConfig", "Memory", "NanoCpus", "NetworkMode",
     "OomScoreAdj", "PidMode", "PidsLimit", "Privileged", "ReadonlyRootfs", "RestartPolicy", "Runtime", "SecurityOpt",
-    "ShmSize", "UTSMode", "Ulimits", "VolumesFrom",
+    "ShmSize", "Tmpfs", "UTSMode", "Ulimits", "VolumesFrom",
 }  # fmt: skip

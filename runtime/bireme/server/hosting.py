@@ -15,7 +15,6 @@ from bireme_actors import InvalidConfig, Unsupported
 _LOG_WARNED = frozenset({"compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "mode", "tag"})
 
 REFUSED: Mapping[str, str] = {
-    "tmpfs": "tmpfs mounts are not supported: take a volume (-v PATH), or /dev/shm",
     "devices": "devices of the host cannot be handed to a container",
     "device_requests": "devices of the host cannot be handed to a container",
     "sysctls": "sysctls are not supported",

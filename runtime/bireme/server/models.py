@@ -57,6 +57,21 @@ class LogConfig(Model, frozen=True):
     config: dict[str, str] = {}
 
 
+class TmpfsSettings(Model, frozen=True):
+    """``TmpfsOptions`` of one of ``Mounts``."""
+
+    size_bytes: Int64 = 0
+    mode: Annotated[int, Meta(ge=0, lt=1 << 32)] = 0
+    options: list[Annotated[list[str], Meta(min_length=1, max_length=2)]] = []
+    """Since version 1.46: each a word, or a name and its value."""
+
+    def words(self) -> list[str]:
+        """As ``--tmpfs PATH:OPTIONS`` has them, each for itself."""
+        mode = [f"mode={self.mode:o}"] if self.mode else []
+        size = [f"size={self.size_bytes}"] if self.size_bytes else []
+        return [*mode, *size, *("=".join(option) for option in self.options)]
+
+
 class MountPoint(Model, frozen=True):
     """One of ``Mounts``."""
 
@@ -67,7 +82,7 @@ class MountPoint(Model, frozen=True):
     consistency: str = ""
     bind_options: Empty = {}
     volume_options: Empty = {}
-    tmpfs_options: Empty = {}
+    tmpfs_options: TmpfsSettings | None = None
 
 
 class Resources(Model, frozen=True):

@@ -16,7 +16,7 @@ from bireme.server.hosting import warnings
 from bireme.server.messages import without_nulls
 from bireme.server.models import CreateBody, Resources, words_of
 from bireme.server.spelling import spelled
-from bireme_actors import BiremeError, InvalidConfig, Limits, RestartPolicy, Unsupported
+from bireme_actors import BiremeError, InvalidConfig, Limits, RestartPolicy, Tmpfs, Unsupported
 
 
 def body(**fields: Any) -> CreateBody:
@@ -94,6 +94,35 @@ def test_volumes_come_from_three_places() -> None:
     assert keywords(found, "")["volumes"] == ["/a", "/b", "/c"]
 
 
+def test_what_is_in_memory_comes_from_two_places() -> None:
+    settings = {"SizeBytes": 64 << 20, "Mode": 0o1770, "Options": [["exec"], ["uid", "5"]]}
+    mounts = [
+        {"Type": "tmpfs", "Target": "/b", "ReadOnly": True, "TmpfsOptions": settings},
+        {"Type": "tmpfs", "Target": "/c"},
+    ]
+    found = body(Volumes={"/a": {}}, HostConfig={"Tmpfs": {"/a": "size=1m", "/c:d": ""}, "Mounts": mounts})
+    options = keywords(found, "")
+    assert options["tmpfs"] == [
+        Tmpfs("/a", "size=1m"),
+        Tmpfs("/c:d"),
+        Tmpfs("/b", "ro,mode=1770,size=67108864,exec,uid=5", listed=True),
+        Tmpfs("/c", listed=True),
+    ]
+    assert options["volumes"] == ["/a"]
+    extra = options["extra"]["HostConfig"]
+    assert extra["Mounts"] == mounts, "as it was given"  # type: ignore[index]  # JSON
+    assert "Tmpfs" not in extra, "the engine knows"  # type: ignore[operator]  # JSON
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"Mode": -1}, {"Mode": 1 << 32}, {"SizeBytes": 1 << 63}, {"Options": [[]]}, {"Options": [["a", "b", "c"]]}, 5],
+)
+def test_what_a_tmpfs_cannot_be_asked_for_never_reaches_the_engine(settings: object) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"\$.HostConfig.Mounts\[0\].TmpfsOptions"):
+        host(Mounts=[{"Type": "tmpfs", "Target": "/t", "TmpfsOptions": settings}])
+
+
 def test_named_volumes_and_sources_are_left_to_the_engine_to_refuse() -> None:
     """It has the words of the specification; what arrives there is what was asked for."""
     assert keywords(host(Binds=["name:/p", "/h:/p:ro"]), "")["volumes"] == ["name:/p", "/h:/p:ro"]
@@ -105,9 +134,12 @@ def test_named_volumes_and_sources_are_left_to_the_engine_to_refuse() -> None:
         ({"Mounts": [{"Type": "volume", "Source": "name", "Target": "/p"}]}, "data-volume specification"),
         ({"Mounts": [{"Type": "bind", "Source": "/h", "Target": "/p"}]}, "data-volume specification"),
         ({"Mounts": [{"Type": "volume", "Target": "/p", "ReadOnly": True}]}, "volumes-from"),
-        ({"Mounts": [{"Type": "tmpfs", "Target": "/p"}]}, "tmpfs"),
+        ({"Mounts": [{"Type": "tmpfs", "Source": "x", "Target": "/p"}]}, "field Source must not be specified"),
+        ({"Mounts": [{"Type": "tmpfs", "Target": "/p", "BindOptions": {"Propagation": "r"}}]}, "field BindOptions"),
+        ({"Mounts": [{"Type": "tmpfs", "Target": "/p/"}], "Binds": ["/p"]}, "Duplicate mount point: /p"),
+        ({"Mounts": [{"Type": "volume", "Target": "/p"}, {"Type": "tmpfs", "Target": "//p"}]}, "Duplicate mount point"),
+        ({"Tmpfs": {"/p/": ""}, "Binds": ["/p"]}, "Duplicate mount point: /p"),
         ({"Mounts": [{"Type": "nosuch", "Target": "/p"}]}, "mount type unknown"),
-        ({"Tmpfs": {"/t": ""}}, "tmpfs"),
         ({"Devices": [{"PathOnHost": "/dev/sda"}]}, "devices"),
         ({"DeviceRequests": [{"Driver": "nvidia"}]}, "devices"),
         ({"Sysctls": {"a": "b"}}, "sysctls"),
@@ -297,7 +329,7 @@ def test_driver_options_of_an_endpoint_are_ignored_with_a_warning() -> None:
 
 def test_refusals_of_the_specification_are_told_from_mistakes() -> None:
     with pytest.raises(Unsupported):
-        keywords(host(Tmpfs={"/t": ""}), "")
+        keywords(host(Sysctls={"a": "b"}), "")
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -308,7 +340,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 NAMES = st.sampled_from([
     "Image", "Cmd", "Env", "Volumes", "Labels", "Tty", "StopTimeout", "HostConfig", "Memory", "Binds", "Mounts",
     "SecurityOpt", "Ulimits", "RestartPolicy", "NetworkMode", "CapAdd", "LogConfig", "ConsoleSize", "Healthcheck",
-    "NetworkingConfig", "EndpointsConfig", "none", "IPAMConfig", "IPv4Address", "Aliases", "MacAddress",
+    "NetworkingConfig", "EndpointsConfig", "none", "IPAMConfig", "IPv4Address", "Aliases", "MacAddress", "Tmpfs",
 ])  # fmt: skip
 
 

@@ -39,7 +39,9 @@ def test_run_tells_both_streams_apart_and_the_exit_status(docker: Docker) -> Non
         (("127.0.0.1:1/nosuchimage",), 125, "dial tcp 127.0.0.1:1: connect: connection refused"),
         (("-v", "name:/p", "busybox"), 125, "data-volume specification"),
         (("-v", "/h:/p", "busybox"), 125, "data-volume specification"),
-        (("--tmpfs", "/t", "busybox"), 125, "tmpfs"),
+        (("--tmpfs", "/t:nosuch", "busybox"), 125, "invalid tmpfs option 'nosuch' for /t"),
+        (("--tmpfs", "rel", "busybox"), 125, "invalid tmpfs path 'rel'"),
+        (("--mount", "type=tmpfs,target=/", "busybox"), 125, "invalid tmpfs path '/'"),
         (("--network", "mine", "busybox"), 125, "network mine not found"),
         (("--volumes-from", "nosuch", "busybox"), 125, "No such container: nosuch"),
     ],
@@ -50,6 +52,31 @@ def test_what_does_not_run(docker: Docker, words: tuple[str, ...], status: int, 
     assert done.status == status
     assert reason in done.err
     assert docker.ok("ps", "-aq") == before
+
+
+def test_what_is_in_memory(docker: Docker) -> None:
+    mount = "type=tmpfs,destination=/m,tmpfs-size=64m,tmpfs-mode=1770,readonly"
+    flags = ("-v", "/t", "-v", "/v", "--tmpfs", "/t:size=1m,exec", "--mount", mount)
+    container = docker.ok("run", "-d", *flags, "busybox", "sleep", "60")
+    try:
+        host, mounts = (json.loads(docker.ok("inspect", "-f", f"{{{{json .{key}}}}}", container)) for key in KEYS)
+        assert host["Tmpfs"] == {"/t": "size=1m,exec"}
+        options = {"SizeBytes": 64 << 20, "Mode": 0o1770}
+        assert host["Mounts"] == [{"Type": "tmpfs", "Target": "/m", "ReadOnly": True, "TmpfsOptions": options}]
+        assert [mount["Destination"] for mount in mounts] == ["/v", "/m"]
+        assert mounts[1] == {
+            "Type": "tmpfs", "Source": "", "Destination": "/m", "Mode": "", "RW": False, "Propagation": ""
+        }  # fmt: skip
+        assert docker.ok("ps", "-q", "--no-trunc", "--filter", "volume=/m") == container
+        assert docker.ok("ps", "-q", "--filter", "volume=/t") == ""
+        assert docker.ok("ps", "--format", "{{.LocalVolumes}}", "--filter", "volume=/m") == "1"
+        found = docker.ok("exec", container, "sh", "-c", "stat -c %a /m; df -k /t /m | awk 'NR > 1 {print $2}'")
+        assert found.split() == ["1770", "1024", "65536"]
+    finally:
+        docker.ok("rm", "-fv", container)
+
+
+KEYS = ("HostConfig", "Mounts")
 
 
 def test_a_session(docker: Docker, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bireme.engine import network_id, shown_health, shown_status
+from bireme.engine import network_id, shown_health, shown_status, tmpfs_json
 from bireme.server.filters import Filters, searches
 from bireme.server.times import SECOND, span
 from bireme_actors import BiremeError, ContainerState, ContainerView, InvalidConfig, Mount, Status
@@ -59,7 +59,10 @@ def summary(container: Container, runtime: Runtime, now: int) -> dict[str, Any]:
         "Status": status_text(state, now, shown_health(container.health)),
         "HostConfig": {"NetworkMode": config.network},
         "NetworkSettings": {"Networks": {config.network: _endpoint(config.network)}},
-        "Mounts": [_mount(mount, str(container.volumes[mount.destination])) for mount in config.mounts],
+        "Mounts": [
+            *(_mount(mount, str(container.volumes[mount.destination])) for mount in config.mounts),
+            *tmpfs_json(config),
+        ],
     }
 
 
@@ -128,6 +131,7 @@ def _check(filters: Filters) -> None:
 def _fits(view: ContainerView, filters: Filters) -> bool:
     config, state = view.config, view.state
     mounted = {place for mount in config.mounts for place in (mount.volume, mount.destination)}
+    mounted.update(tmpfs.destination for tmpfs in config.tmpfs if tmpfs.listed)
     return (
         filters.fits("id", lambda value: config.id.startswith(value))
         and filters.fits("name", lambda value: any(searches(value, name) for name in (config.name, f"/{config.name}")))
