@@ -21,7 +21,7 @@ from bireme.cli._values import (
     parse_swap,
     parse_ulimit,
 )
-from bireme.cli._volumes import check_volume, check_volumes_from, parse_mount
+from bireme.cli._volumes import check_tmpfs, check_volume, check_volumes_from, parse_mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ CREATE_FLAGS = (
     Flag("memory", "m", "bytes", "Memory limit", check=parse_bytes),
     Flag("memory-reservation", "", "bytes", "Memory soft limit", check=parse_bytes),
     Flag("memory-swap", "", "bytes", "Swap limit equal to memory plus swap: -1 for unlimited swap", check=parse_swap),
-    Flag("mount", "", "mount", "Make a volume (type=volume,target=PATH)", repeatable=True, check=parse_mount),
+    Flag("mount", "", "mount", "Make a volume or a tmpfs (type=TYPE,target=PATH)", repeatable=True, check=parse_mount),
     Flag("name", "", STRING, "Assign a name to the container"),
     Flag("network", "", LIST, "Connect the container to a network: none (loopback only) or host", old="net"),
     Flag("no-healthcheck", "", summary="Disable any container-specified HEALTHCHECK"),
@@ -129,6 +129,7 @@ CREATE_FLAGS = (
     Flag("shm-size", "", "bytes", "Size of /dev/shm", check=parse_bytes),
     Flag("stop-signal", "", STRING, "Signal to stop the container"),
     Flag("stop-timeout", "", INT, "Timeout (in seconds) to stop a container"),
+    Flag("tmpfs", "", LIST, "Mount a tmpfs directory, PATH[:OPTIONS]", check=check_tmpfs),
     Flag("tty", "t", summary="Allocate a pseudo-TTY"),
     Flag("ulimit", "", "ulimit", "Ulimit options", repeatable=True, check=parse_ulimit),
     Flag("user", "u", STRING, "Username or UID (format: <name|uid>[:<group|gid>])"),
@@ -296,6 +297,7 @@ def _host(options: Values) -> dict[str, Any]:
         "Runtime": options.text("runtime") or None,
         "SecurityOpt": _security(options.many("security-opt")),
         "ShmSize": parse_bytes(options.text("shm-size") or "0"),
+        "Tmpfs": {path: rest for path, _, rest in (text.partition(":") for text in options.many("tmpfs"))},
         "UTSMode": options.text("uts") or None,
         "Ulimits": [parse_ulimit(text) for text in options.many("ulimit")],
         "UsernsMode": options.text("userns"),

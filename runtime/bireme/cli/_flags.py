@@ -70,7 +70,7 @@ class Flag:
         """The value as it is kept. Raises FlagError if the flag cannot have it."""
         try:
             if self.kind == BOOL:
-                return _boolean(text)
+                return "true" if parse_bool(text) else ""
             if self.kind == INT:
                 return str(_whole(text))
             if self.check is not None:
@@ -85,11 +85,10 @@ def _check_known(flag: Flag) -> None:
         raise FlagError(f"{flag.title} is not supported: {flag.summary}")
 
 
-def _boolean(text: str) -> str:
-    if text in _TRUE:
-        return "true"
-    if text in _FALSE:
-        return ""
+def parse_bool(text: str) -> bool:
+    """Whether it is one of Go's words for true. Raises ValueError if it is none of those for false either."""
+    if text in _TRUE | _FALSE:
+        return text in _TRUE
     raise ValueError("neither true nor false")
 
 

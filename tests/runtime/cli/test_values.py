@@ -11,7 +11,7 @@ from bireme.cli import _values
 from bireme.cli._common_flags import parse_filters
 from bireme.cli._detach import parse_keys
 from bireme.cli._errors import CliError
-from bireme.cli._volumes import check_volume, check_volumes_from, parse_mount
+from bireme.cli._volumes import check_tmpfs, check_volume, check_volumes_from, parse_mount
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,16 @@ def test_the_long_form_of_a_volume() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("type=bind,source=/tmp,target=/d", "volumes only, no mounts of type 'bind'"),
-        ("type=tmpfs,target=/d", "volumes only"),
+        ("type=bind,source=/tmp,target=/d", "volumes and tmpfs only, no mounts of type 'bind'"),
+        ("type=tmpfs,source=x,target=/d", "a tmpfs has no source"),
+        ("type=tmpfs", "the path of a tmpfs is empty"),
+        ("type=tmpfs,target=rel", "a tmpfs needs an absolute path: say target=/rel"),
+        ("target=/a/..,type=tmpfs", "root itself cannot be a tmpfs"),
+        ("type=tmpfs,target=/d,tmpfs-size=x", "invalid size: 'x'"),
+        ("type=tmpfs,target=/d,tmpfs-mode=9", "invalid value for tmpfs-mode: 9"),
+        ("type=tmpfs,target=/d,readonly=perhaps", "neither true nor false"),
+        ("type=tmpfs,target=/d,volume-nocopy", "unexpected option 'volume-nocopy'"),
+        ("target=/d,tmpfs-size=1m", "cannot mix 'tmpfs-\\*' options with mount type 'volume'"),
         ("source=name,target=/d", "volumes have no names"),
         ("target=/d,readonly", "unexpected option 'readonly'"),
         ("target=d", "absolute path"),
@@ -169,6 +177,30 @@ def test_the_long_form_of_a_volume() -> None:
 def test_long_forms_that_cannot_be(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_mount(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("type=tmpfs,target=/d", {"TmpfsOptions": {}}),
+        ("dst=/d,type=tmpfs,tmpfs-size=64m", {"TmpfsOptions": {"SizeBytes": 64 << 20}}),
+        ("type=tmpfs,destination=/d,tmpfs-mode=1770,ro", {"ReadOnly": True, "TmpfsOptions": {"Mode": 0o1770}}),
+        ("type=tmpfs,target=/d,readonly=false,tmpfs-size=0", {"TmpfsOptions": {}}),
+    ],
+)
+def test_the_long_form_of_a_tmpfs(text: str, expected: dict[str, object]) -> None:
+    assert parse_mount(text) == {"Type": "tmpfs", "Target": "/d", **expected}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "is empty"), (":ro", "is empty"), ("/:ro", "root itself"), ("rel:ro", "absolute path: say --tmpfs /rel")],
+)
+def test_places_where_no_tmpfs_can_be(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_tmpfs(text)
+    for fitting in ("/t", "/t:", "/t:ro,size=1m", "/t:nosuch"):
+        check_tmpfs(fitting)
 
 
 def test_volumes_from() -> None:

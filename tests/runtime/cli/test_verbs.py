@@ -95,6 +95,18 @@ def test_run_of_what_cannot_be_removed_yet_waits_for_that(engine: FakeEngine, bi
     assert f"POST /containers/{ID}/wait?condition=removed" in engine.served
 
 
+def test_what_is_asked_for_in_memory(engine: FakeEngine, bireme: CommandLine) -> None:
+    engine.on("POST /containers/create", {"Id": ID}, status=201)
+    flags = ("--tmpfs", "/a", "--tmpfs", "/b:ro,size=1m", "--tmpfs", "/c:mpol=bind:0", "--tmpfs", "/a:exec")
+    assert bireme("create", *flags, "--mount", "type=tmpfs,target=/d,ro", "busybox").status == 0
+    assert bireme("create", "busybox").status == 0
+    bodies: list[Any] = [request.json for request in engine.requests]
+    first, second = (body["HostConfig"] for body in bodies)
+    assert first["Tmpfs"] == {"/a": "exec", "/b": "ro,size=1m", "/c": "mpol=bind:0"}
+    assert first["Mounts"] == [{"Type": "tmpfs", "Target": "/d", "ReadOnly": True, "TmpfsOptions": {}}]
+    assert "Tmpfs" not in second
+
+
 def test_a_taken_name(engine: FakeEngine, bireme: CommandLine) -> None:
     engine.error("POST /containers/create?name=x", 409, "Conflict. In use")
     assert bireme("run", "--name", "x", "busybox") == (
@@ -166,6 +178,8 @@ def test_no_id_no_file(engine: FakeEngine, bireme: CommandLine, tmp_path: Path) 
     [
         (["-v", "name:/path"], "volumes have no names"),
         (["-v", "rel"], "absolute path"),
+        (["--tmpfs", "rel:ro"], 'invalid argument "rel:ro" for "--tmpfs" flag: a tmpfs needs an absolute path'),
+        (["--mount", "type=tmpfs"], "the path of a tmpfs is empty"),
         (["--volumes-from", "c:x"], "invalid mode"),
         (["--rm", "--restart", "always"], "cannot specify both --restart and --rm"),
         (["-d", "-a", "stdout"], "cannot specify both --attach and --detach"),
