@@ -23,8 +23,8 @@ from tests.parity._side import PATIENCE, Side
 
 pytestmark = [pytest.mark.root, pytest.mark.system, pytest.mark.timeout(600)]
 
-_EVERYWHERE = "VCWEIR"
-"""The areas that are played under every driver: volumes, concurrency, waiting, exit statuses, inspect, removal."""
+_EVERYWHERE = "VCWEIRT"
+"""The areas that are played under every driver: volumes, concurrency, waiting, exits, inspect, removal, tmpfs."""
 
 PLAYED: Sequence[tuple[str, Scenario]] = [
     *(("native", found) for found in catalogue()),

@@ -130,6 +130,23 @@ def test_shutdown_detach_leaves_the_containers_to_the_next_engine(own: Cli) -> N
     assert own.ok("logs", container) == "before"
 
 
+def test_what_is_in_memory_lasts_as_long_as_the_container_runs_whoever_is_its_engine(own: Cli) -> None:
+    flags = ("--tmpfs", "/m:size=1m", "--mount", "type=tmpfs,target=/n,tmpfs-mode=700")
+    container = own.ok("run", "-d", *flags, "busybox", *sh("trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"))
+    own.ok("exec", container, "touch", "/m/x", "/n/x")
+    engine, _ = pids(own)
+    own.ok("shutdown", "--detach")
+    wait_for_end(engine)
+    template = "{{json .HostConfig.Tmpfs}} {{range .Mounts}}{{.Type}} {{.Destination}}{{end}}"
+    shown = own.ok("inspect", "-f", template, container)
+    assert shown == '{"/m":"size=1m"} tmpfs /n'
+    assert own.ok("exec", container, *sh("ls /m /n; stat -c %a /m /n")).split() == [
+        "/m:", "x", "/n:", "x", "1777", "700"
+    ]  # fmt: skip
+    own.ok("restart", container)
+    assert own.ok("exec", container, *sh("ls /m /n; stat -c %a /m /n")).split() == ["/m:", "/n:", "1777", "700"]
+
+
 def test_an_exit_while_no_engine_is_there_is_known_to_the_next(own: Cli) -> None:
     container = own.ok("run", "-d", "busybox", *sh("echo said; exec sleep 60"))
     pid = int(own.ok("inspect", "-f", "{{.State.Pid}}", container))
