@@ -18,9 +18,9 @@ disable-content-trust dns dns-option dns-search domainname entrypoint env env-fi
 health-interval health-retries health-start-interval health-start-period health-timeout hostname init interactive
 io-maxbandwidth io-maxiops ip ip6 ipc isolation kernel-memory label label-file link link-local-ip log-driver log-opt
 mac-address memory memory-reservation memory-swap memory-swappiness mount name network network-alias no-healthcheck
-oom-kill-disable oom-score-adj pids-limit platform privileged publish publish-all pull quiet read-only restart rm
-runtime security-opt shm-size sig-proxy stop-signal stop-timeout storage-opt sysctl tty ulimit use-api-socket user
-userns volume volume-driver volumes-from workdir
+oom-kill-disable oom-score-adj pid pids-limit platform privileged publish publish-all pull quiet read-only restart rm
+runtime security-opt shm-size sig-proxy stop-signal stop-timeout storage-opt sysctl tmpfs tty ulimit use-api-socket user
+userns uts volume volume-driver volumes-from workdir
 """
 DOCKER = frozenset(_NAMES.split())
 """Those of ``docker run``, versions 20.10 and 28."""
