@@ -43,9 +43,8 @@ ESCAPED = 7
 OUR_NAME = Path("/proc/self/comm").read_text().strip()
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "stepwise"])
-def stepwise(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+BOTH_WAYS = pytest.mark.parametrize("stepwise", [False, True], ids=["plain", "stepwise"])
+"""Of setting a container up."""
 
 
 async def start(bench: Bench, script: str, container: str = "c0", **options: object) -> Launched:
@@ -96,6 +95,10 @@ async def ended(pidfds: Iterable[int]) -> None:
             os.close(pidfd)
 
 
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 async def until(condition: Callable[[], bool]) -> None:
     with trio.fail_after(PATIENCE):
         while not condition():
@@ -105,6 +108,7 @@ async def until(condition: Callable[[], bool]) -> None:
 # What is seen
 
 
+@BOTH_WAYS
 async def test_it_is_in_the_hosts_pid_namespace_and_in_no_other_of_the_host(bench: Bench) -> None:
     kinds = ("pid", "mnt", "ipc", "net", "uts", "cgroup")
     script = f"echo $$; for i in {' '.join(kinds)}; do readlink /proc/self/ns/$i; done; cat /proc/{os.getpid()}/comm"
@@ -140,6 +144,7 @@ async def test_both_ways_to_set_it_up_are_the_same(tmp_path: Path, options: dict
     assert any("/data" in line for line in seen[0])
 
 
+@BOTH_WAYS
 async def test_what_is_masked_stays_so(bench: Bench) -> None:
     script = "cat /proc/keys; ls /proc/scsi; echo x > /proc/sysrq-trigger; echo 1 > /proc/sys/vm/drop_caches"
     done = await communicate(await start(bench, script))
@@ -185,6 +190,7 @@ async def test_those_with_pids_of_their_own_go_on_as_ever_beside_them(bench: Ben
 # The end
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("ending", ["exit 3", "kill -9 $$", "kill -TERM $$"])
 async def test_everything_has_ended_when_the_exit_is_told(bench: Bench, ending: str) -> None:
     launched = await start(bench, f"{ESCAPES} read line; {ending}", stdin=True)
@@ -277,6 +283,7 @@ async def test_the_launcher_reaps_what_loses_its_parent(bench: Bench) -> None:
     await bench.end(launched)
 
 
+@BOTH_WAYS
 async def test_a_start_that_fails_leaves_nothing(bench: Bench) -> None:
     await bench.end(await start(bench, "sleep 1000"))
     for _ in range(3):
@@ -289,6 +296,7 @@ async def test_a_start_that_fails_leaves_nothing(bench: Bench) -> None:
     assert done.out == "fine\n"
 
 
+@BOTH_WAYS
 async def test_a_start_that_is_cancelled_leaves_nothing(bench: Bench) -> None:
     """Also the very first one, for which a launcher is started."""
     for seconds in (0.0, 0.05, 0.0, 0.001, 0.005, 0.01):
@@ -313,12 +321,15 @@ async def test_other_signals_do_nothing_to_its_launcher(bench: Bench, signum: in
     await bench.end(sleeper, "c1")
 
 
-async def test_a_killed_launcher_takes_all_of_its_own_along_and_no_other(bench: Bench) -> None:
+@pytest.mark.parametrize("guard_too", [False, True])
+async def test_a_killed_launcher_takes_all_of_its_own_along_and_no_other(bench: Bench, guard_too: bool) -> None:
     sleeper = await bench.start_sleeper("c1")
     launched = await start(bench, f"{ESCAPES} sleep 1000")
     joined = await bench.launcher.exec(bench.exec_request("sleep", "1000"))
     pidfds = [*await escaped(launched), os.pidfd_open(joined.pid), os.pidfd_open(launched.pid)]
     killed = bench.sharing_pid()
+    for guard in children_named(killed, "bireme-guard") if guard_too else ():
+        os.kill(guard, signal.SIGKILL)
     os.kill(killed, signal.SIGKILL)
     with trio.fail_after(PATIENCE):
         for each in (launched, joined):
@@ -331,6 +342,21 @@ async def test_a_killed_launcher_takes_all_of_its_own_along_and_no_other(bench: 
     assert (await communicate(await start(bench, "echo again"))).out == "again\n"
     assert bench.sharing_pid() != killed
     await bench.end(sleeper, "c1")
+
+
+async def test_a_launcher_that_is_killed_while_no_engine_is_there_leaves_nothing_either(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    async with open_bench(root, detached=True) as bench:
+        launched = await start(bench, f"{ESCAPES} sleep 1000")
+        pidfds = [*await escaped(launched), os.pidfd_open(launched.pid)]
+        launcher = parent(launched.pid)
+        await launched.aclose()
+    os.kill(launcher, signal.SIGKILL)
+    await ended(pidfds)
+    async with open_bench(root, detached=True) as bench:
+        assert await bench.launcher.containers() == []
+        assert bench.cgroup("-host") is None
+        await bench.launcher.quit()
 
 
 VICTIM = """
@@ -351,6 +377,7 @@ trio.run(main, Path(sys.argv[1]), sys.argv[2] == "True")
 """
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("along", [(), ("launcher",), ("launcher", "guard")], ids=lambda along: "+".join(along) or "it")
 async def test_a_killed_engine_leaves_nothing(tmp_path: Path, stepwise: bool, along: tuple[str, ...]) -> None:
     """And whoever is killed at the same moment. If nobody is left who could do it, the next engine does."""
