@@ -73,6 +73,8 @@ def start_guard(engine: socket.socket, cgroups: Cgroups) -> int:
 def _guard(launcher: int, engine: socket.socket, cgroups: Cgroups) -> NoReturn:
     try:
         sys_.set_name("bireme-guard")
+        for number in _NOTHING_TO_US:
+            signal.signal(number, signal.SIG_IGN)
         engine.close()
         poll = select.poll()
         poll.register(launcher, select.POLLIN)

@@ -315,9 +315,13 @@ async def test_a_start_that_is_cancelled_leaves_nothing(bench: Bench) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD])
 async def test_other_signals_do_nothing_to_its_launcher(bench: Bench, signum: int) -> None:
     sleeper = await start(bench, "trap - TERM; sleep 1000 & wait", "c1")
-    os.kill(bench.sharing_pid(), signum)
+    launcher = bench.sharing_pid()
+    guards = children_named(launcher, "bireme-guard")
+    for pid in (launcher, *guards):
+        os.kill(pid, signum)
     request = bench.start_request("grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status", host_pid=True)
     assert {line.split()[1] for line in (await bench.run(request)).lines} == {"0" * 16}
+    assert children_named(launcher, "bireme-guard") == guards
     await bench.end(sleeper, "c1")
 
 
