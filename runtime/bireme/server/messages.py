@@ -24,6 +24,9 @@ TAR = "application/x-tar"
 MOST_NESTED = 64
 """Objects and lists within each other in a body."""
 
+_EMPTY: Mapping[str, object] = {"volumes": {}, "exposedports": {}, "tmpfs": ""}
+"""Objects, in lower case, whose members' names count, and what ``null`` means as the value of one, as Go reads it."""
+
 _log = logging.getLogger("bireme.server")
 
 Headers = tuple[tuple[str, str], ...]
@@ -80,12 +83,18 @@ class Request:
             raise InvalidConfig(f"unsupported Content-Type header ({kind}): must be '{JSON}'")
 
 
-def without_nulls(value: Any, depth: int = 0) -> Any:
-    """JSON with every ``null`` member of an object left out. Raises InvalidConfig where it is nested too deeply."""
+def without_nulls(value: Any, depth: int = 0, absent: object = None) -> Any:
+    """JSON with every ``null`` member of an object left out, but for those whose name alone says something.
+
+    ``absent`` stands in for those of ``value``. Raises InvalidConfig where it is nested too deeply.
+    """
     if depth > MOST_NESTED:
         raise InvalidConfig(f"invalid JSON: nested more than {MOST_NESTED} deep")
     if isinstance(value, dict):
-        return {key: without_nulls(item, depth + 1) for key, item in value.items() if item is not None}
+        given = ((key, absent if item is None else item) for key, item in value.items())
+        return {
+            key: without_nulls(item, depth + 1, _EMPTY.get(key.lower())) for key, item in given if item is not None
+        }
     return [without_nulls(item, depth + 1) for item in value] if isinstance(value, list) else value
 
 

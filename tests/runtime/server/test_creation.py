@@ -327,6 +327,13 @@ def test_driver_options_of_an_endpoint_are_ignored_with_a_warning() -> None:
     assert warnings(given) == ["Driver options of a network are ignored"]
 
 
+def test_where_a_name_alone_counts_null_is_no_absence() -> None:
+    found = body(Volumes={"/a": None}, ExposedPorts={"80/tcp": None}, HostConfig={"Tmpfs": {"/t": None}}, Labels=None)
+    assert keywords(found, "")["volumes"] == ["/a"]
+    assert keywords(found, "")["tmpfs"] == keywords(body(HostConfig={"Tmpfs": {"/t": ""}}), "")["tmpfs"]
+    assert list(found.exposed_ports) == ["80/tcp"]
+
+
 def test_refusals_of_the_specification_are_told_from_mistakes() -> None:
     with pytest.raises(Unsupported):
         keywords(host(Sysctls={"a": "b"}), "")
