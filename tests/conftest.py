@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import uuid
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("root"):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what has been collected out of every garbage collection to come: each test that needs root makes two."""
+    gc.collect()
+    gc.freeze()
 
 
 def _price(item: pytest.Item) -> tuple[int, bool]:
