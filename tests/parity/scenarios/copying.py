@@ -42,13 +42,15 @@ def read_only(side: Side) -> object:
 
 
 @scenario("X03", "cp of what is not there, to where nothing is, to an unknown container",
-          ("Could not find the file /nosuch", 1, "No such container: nosuch"))
+          ((1, True), 1, (1, True)))
 def missing(side: Side) -> object:
+    """The words are those of the command, and change with its version; that they name what is missing does not."""
     container = side.make()
     with side.scratch() as directory:
-        found = side("cp", f"{container}:/nosuch", str(directory)).says("Could not find the file /nosuch")[1]
-    unknown = copied_in(side, "nosuch:/f")[1]
-    return found, copied_in(side, f"{container}:/no/such/f")[0], unknown.partition("daemon: ")[2]
+        found = side("cp", f"{container}:/nosuch", str(directory))
+    status, err = copied_in(side, "nosuch:/f")
+    unknown = status, "No such container" in err and "nosuch" in err
+    return (found.status, "/nosuch" in found.err), copied_in(side, f"{container}:/no/such/f")[0], unknown
 
 
 @scenario("X04", "cp by a link that leads out of the root stays in the root", ("text", False))

@@ -81,7 +81,7 @@ def first(side: Side) -> object:
 
 @scenario("S10", "limits and rights are shown by inspect",
           {"Ulimits": [{"Name": "nofile", "Hard": 200, "Soft": 100}], "Memory": 64 << 20, "PidsLimit": 50,
-           "NanoCpus": 1500000000, "ShmSize": 1 << 20, "CapDrop": ["ALL"], "CapAdd": ["CAP_CHOWN"],
+           "NanoCpus": 1500000000, "ShmSize": 1 << 20, "CapDrop": ["ALL"], "CapAdd": ["CHOWN"],
            "ReadonlyRootfs": True, "Privileged": False, "GroupAdd": ["7"], "NetworkMode": "none", "Binds": None,
            "LogConfig": {"Type": "json-file", "Config": {}}})
 def shown(side: Side) -> object:
@@ -94,4 +94,5 @@ def shown(side: Side) -> object:
         "GroupAdd", "NetworkMode", "Binds", "LogConfig",
     )  # fmt: skip
     found = side.inspect(side.make(*flags))["HostConfig"]
+    found["CapAdd"] = [name.removeprefix("CAP_") for name in found["CapAdd"]]  # as the command's version has them
     return {name: found[name] for name in names}
