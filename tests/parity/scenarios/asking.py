@@ -20,13 +20,9 @@ def platforms(side: Side) -> object:
     ]
 
 
-@scenario("A02", "run with an address, an alias or a link is refused where there is no network for it", [125] * 5)
+@scenario("A02", "run with an address or an alias is refused where there is no network for it", [125] * 4)
 def addresses(side: Side) -> object:
-    source = side.make("--name", "a02")
-    asked = (
-        ("--ip", "10.0.0.5"), ("--ip6", "fd00::5"), ("--ip", "nonsense"), ("--network-alias", "db"),
-        ("--link", f"{source}:db"),
-    )  # fmt: skip
+    asked = (("--ip", "10.0.0.5"), ("--ip6", "fd00::5"), ("--ip", "nonsense"), ("--network-alias", "db"))
     return [side("run", "--rm", *flags, "s-base", "true").status for flags in asked]
 
 
@@ -36,9 +32,9 @@ def address_of_a_created_one(side: Side) -> object:
     return side("create", "--ip", "10.0.0.5", "s-base", "true").status, len(side.containers())
 
 
-@scenario("A04", "a hardware address is let pass where there is no device for it, nonsense is not", [0, 125])
+@scenario("A04", "a hardware address that is none is refused", 125)
 def hardware_address(side: Side) -> object:
-    return [side("run", "--rm", "--mac-address", text, "s-base", "true").status for text in ("02:42:ac:11:00:05", "zz")]
+    return side("run", "--rm", "--mac-address", "zz", "s-base", "true").status
 
 
 @scenario("A05", "a container is on one network", 125)
