@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,13 @@ def bireme(engine: Cli) -> Iterator[Cli]:
     engine.clear()
     for volume in engine.volumes() - before:
         engine.ok("volume", "rm", volume)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Cli]:
+    """The command line over a root that only this test has."""
+    cli = Cli(tmp_path / "root", tmp_path / "run")
+    yield cli
+    if cli("-H", f"unix://{cli.run_dir}/bireme.sock", "version").status == 0:
+        cli.clear()
+        cli.ok("shutdown")

@@ -9,7 +9,6 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,16 +38,6 @@ async def main():
 
 trio.run(main)
 """
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Cli]:
-    """The command line over a root that only this test has."""
-    cli = Cli(tmp_path / "root", tmp_path / "run")
-    yield cli
-    if cli("-H", f"unix://{cli.run_dir}/bireme.sock", "version").status == 0:
-        cli.clear()
-        cli.ok("shutdown")
 
 
 def parent(pid: int) -> int:

@@ -129,7 +129,7 @@ class Cgroups:
             return
         text = " ".join(f"+{name}" for name in sorted(controllers))
         for directory in (self._top, self._confined, self._privileged):
-            _write(directory, "cgroup.subtree_control", text)
+            write(directory, "cgroup.subtree_control", text)
 
     def features(self) -> list[str]:
         """What can be done: some of ``freeze``, ``memory``, ``cpu``, ``pids``."""
@@ -211,7 +211,7 @@ class Cgroups:
         if self._top < 0 or controller not in _read(self._base, "cgroup.controllers").split():
             raise Failure(MISSING, complaint)
         try:
-            _write(self._base, "cgroup.subtree_control", f"+{controller}")
+            write(self._base, "cgroup.subtree_control", f"+{controller}")
             self._enable(frozenset({controller}))
         except OSError as error:
             raise Failure(MISSING, f"{complaint} ({error.strerror})") from None
@@ -296,7 +296,7 @@ def _make_v1(parent: int, name: str, controller: str) -> int:
     if controller == "cpuset":
         for file in ("cpuset.cpus", "cpuset.mems"):
             if not _read(directory, file).strip():
-                _write(directory, file, _read(parent, file).strip())
+                write(directory, file, _read(parent, file).strip())
     return directory
 
 
@@ -305,7 +305,7 @@ def _write_all(directory: int, files: dict[str, str]) -> None:
     refused = []
     for name, text in files.items():
         try:
-            _write(directory, name, text)
+            write(directory, name, text)
         except FileNotFoundError:
             if name not in _OPTIONAL:
                 raise
@@ -314,7 +314,7 @@ def _write_all(directory: int, files: dict[str, str]) -> None:
                 raise
             refused.append(name)
     for name in refused:
-        _write(directory, name, files[name])
+        write(directory, name, files[name])
 
 
 def _move_in(source: int, entry: int) -> None:
@@ -368,7 +368,7 @@ def _has_groups(parent: int, name: str) -> bool:
 def _kill_rest(parent: int, name: str) -> None:
     """Nothing runs there any more, but what a runtime has left that was killed in the middle of a start."""
     with contextlib.suppress(FileNotFoundError):
-        _write(parent, f"{name}/cgroup.kill", "1")
+        write(parent, f"{name}/cgroup.kill", "1")
 
 
 def _remove_old(parent: int, name: str) -> None:
@@ -395,7 +395,8 @@ def _read(directory: int, name: str) -> str:
         os.close(fd)
 
 
-def _write(directory: int, name: str, text: str) -> None:
+def write(directory: int, name: str, text: str) -> None:
+    """Write to a control file of a group, all at once."""
     fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
     try:
         os.write(fd, text.encode())
@@ -418,7 +419,7 @@ def freeze(group: Group, frozen: bool) -> int:
     """
     events = os.open(f"{group.name}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=group.parent)
     try:
-        _write(group.parent, f"{group.name}/cgroup.freeze", "1" if frozen else "0")
+        write(group.parent, f"{group.name}/cgroup.freeze", "1" if frozen else "0")
     except BaseException:
         os.close(events)
         raise

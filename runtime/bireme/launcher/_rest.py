@@ -92,7 +92,7 @@ def is_populated(events: int) -> bool:
 def kill(parent: int, name: str) -> None:
     """Send SIGKILL to every process of a group and below, in whatever PID namespace, as far as that is possible."""
     try:
-        _write(f"{name}/cgroup.kill", "1", parent)
+        _cgroups.write(parent, f"{name}/cgroup.kill", "1")
     except OSError:
         with contextlib.suppress(OSError):
             kill_each(parent, name)
@@ -100,7 +100,7 @@ def kill(parent: int, name: str) -> None:
 
 def kill_each(parent: int, name: str) -> None:
     """As ``kill``, on a kernel that has no word for it: as many as there are descriptors for, to be called again."""
-    _write(f"{name}/cgroup.freeze", "1", parent)
+    _cgroups.write(parent, f"{name}/cgroup.freeze", "1")
     group = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
     opened: dict[str, int] = {}
     try:
@@ -116,14 +116,6 @@ def kill_each(parent: int, name: str) -> None:
         os.close(group)
         for fd in opened.values():
             os.close(fd)
-
-
-def _write(path: str, text: str, directory: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
 
 
 def end_all(parent: int, name: str, seconds: float = PATIENCE) -> bool:

@@ -1,6 +1,6 @@
 """Of the starts that are asked for at once, a few are under way at a time: the rest wait for their turn.
 
-More than keep the processors busy would only get into each other's way, at the kernel's locks and in its caches.
+More than keep the processors busy make none of them ready sooner.
 """
 
 from __future__ import annotations
