@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import trio
 
 from bireme.server.errors import Refusal
+from bireme.server.fanout import FanOut
 from bireme.server.hangups import HangUps
 from bireme.server.http import Connection, Handle
 from bireme.server.messages import Headers, error_response
@@ -40,6 +41,7 @@ class Connections:
     def __init__(self, handle: Handle, hangups: HangUps, common: Headers, *, most: int) -> None:
         self._handle = handle
         self._hangups = hangups
+        self._fanout = FanOut()
         self._common = common
         self._most = most
         self._count = 0
@@ -103,7 +105,9 @@ class Connections:
                 self.last_request = trio.current_time()
                 self._idle[scope] = None
 
-        return Connection(stream, self._handle, hangups=self._hangups, common=self._common, under_way=under_way)
+        return Connection(
+            stream, self._handle, hangups=self._hangups, fanout=self._fanout, common=self._common, under_way=under_way
+        )
 
     def _make_room(self) -> bool:
         if not self._idle:

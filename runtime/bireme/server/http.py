@@ -20,8 +20,9 @@ import trio
 
 from bireme.server.bodies import Body, RawStream
 from bireme.server.errors import Refusal
+from bireme.server.fanout import FanOut
 from bireme.server.hangups import HangUps
-from bireme.server.messages import Answer, Headers, Hijacked, Request, Response, Streamed, error_response
+from bireme.server.messages import Answer, Awaited, Headers, Hijacked, Request, Response, Streamed, error_response
 from bireme.server.query import Query
 from bireme_actors import BiremeError
 
@@ -54,11 +55,19 @@ class Connection:
     """``handle`` answers requests, ``common`` are the headers of every answer, ``under_way`` wraps every exchange."""
 
     def __init__(
-        self, stream: trio.SocketStream, handle: Handle, *, hangups: HangUps, common: Headers, under_way: UnderWay
+        self,
+        stream: trio.SocketStream,
+        handle: Handle,
+        *,
+        hangups: HangUps,
+        fanout: FanOut,
+        common: Headers,
+        under_way: UnderWay,
     ) -> None:
         self._stream = stream
         self._handle = handle
         self._hangups = hangups
+        self._fanout = fanout
         self._common = common
         self._under_way = under_way
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST_HEAD)
@@ -98,6 +107,8 @@ class Connection:
         if isinstance(answer, Streamed):
             if not await self._send_stream(request.method, answer):
                 return False
+        elif isinstance(answer, Awaited):
+            await self._send_awaited(request.method, answer)
         else:
             await self._send(request.method.encode(), answer)
         return await self._next_cycle(body)
@@ -184,6 +195,17 @@ class Connection:
             _report_broken(error)
             return False
         return True
+
+    async def _send_awaited(self, method: str, answer: Awaited) -> None:
+        """Of those who wait for the same, the first to hear of it sends to all, and h11 only learns of it."""
+        await self._stream.send_all(self._head(200, answer.headers))
+        same = (answer.source, method, self._h11.their_http_version)  # which decide how h11 frames a body
+        with self._fanout.joined(same, self._stream.socket.fileno()) as member:
+            body = await answer.body()
+            data = b"" if method == "HEAD" else self._bytes(h11.Data(data=body))
+            rest = member.answer(data + self._bytes(h11.EndOfMessage()))
+        if rest:
+            await self._stream.send_all(rest)
 
     async def _hijack(self, request: Request, body: Body, answer: Hijacked) -> None:
         await body.read_all()

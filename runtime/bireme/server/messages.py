@@ -1,13 +1,14 @@
 """What a handler is handed and what it hands back.
 
 A handler returns before its answer is sent: an error it raises until then becomes an error answer. What it returns says
-how to go on: a whole body, a body that comes piece by piece, or the connection itself (hijacked, as Docker calls it).
+how to go on: a whole body, a body that comes piece by piece, one that many wait for, or the connection itself
+(hijacked, as Docker calls it).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
@@ -140,6 +141,18 @@ class Streamed:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """An answer whose head goes out at once, and whose body follows, whole, when ``body`` returns it.
+
+    Whoever has the same ``source`` gets the same body at the same time. ``body`` raises nothing: the head is out.
+    """
+
+    body: Callable[[], Awaitable[bytes]]
+    source: Hashable
+    headers: Headers = (("Content-Type", JSON),)
+
+
+@dataclass(frozen=True, slots=True)
 class Hijacked:
     """The head goes out at once, then ``run`` has the connection; when it returns, the connection ends."""
 
@@ -147,7 +160,7 @@ class Hijacked:
     content_type: str
 
 
-Answer = Response | Streamed | Hijacked
+Answer = Response | Streamed | Awaited | Hijacked
 
 NO_CONTENT = Response(204)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,21 @@ def test_shutdown_stops_what_runs_and_answers_who_waits(first: Engine) -> None:
         assert second.ask("GET", f"/containers/{container}/json")[1]["State"]["ExitCode"] == 5
     finally:
         second.shutdown()
+
+
+def test_who_waits_for_what_goes_on_without_the_engine_is_told_that_it_is_not_known(first: Engine) -> None:
+    container = run(first, "sleep", "1000")
+    waiting = [first.connect() for _ in range(20)]
+    for sock in waiting:
+        sock.sendall(f"POST /containers/{container}/wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert sock.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert first.end() == 0
+    for sock in waiting:
+        told = b"".join(iter(partial(sock.recv, 1000), b""))
+        assert b'"StatusCode":-1' in told
+        assert told.endswith(b"\r\n0\r\n\r\n")
+        sock.close()
+    Engine(first.directory).shutdown()
 
 
 def test_a_root_in_use_is_refused_in_one_line(first: Engine, tmp_path: Path) -> None:

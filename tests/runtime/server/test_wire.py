@@ -69,6 +69,24 @@ def test_waiting_for_a_removal_outlives_the_container(engine: Engine) -> None:
     assert engine.ask("GET", f"/containers/{container}/json")[0] == 404
 
 
+@pytest.mark.parametrize("condition", ["not-running", "next-exit", "removed"])
+def test_a_crowd_that_waits_hears_of_it_once_and_its_connections_go_on(engine: Engine, condition: str) -> None:
+    container = create(engine, ["sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done"])
+    assert engine.ask("POST", f"/containers/{container}/start")[0] == 204
+    target = f"/containers/{container}/wait?condition={condition}"
+    staying = [post(engine, target)[0] for _ in range(50)]
+    closing = [post(engine, target, "Connection: close")[0] for _ in range(50)]
+    for sock in (staying.pop(), closing.pop()):
+        sock.close()
+    assert engine.ask("POST", f"/containers/{container}/stop")[0] == 204
+    assert engine.ask("DELETE", f"/containers/{container}")[0] == 204
+    answer = b'1e\r\n{"Error":null,"StatusCode":5}\n\r\n0\r\n\r\n'
+    assert [rest(sock) for sock in closing] == [answer] * 49
+    for sock in staying:
+        sock.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
+        assert rest(sock).startswith(answer + b"HTTP/1.1 200 ")
+
+
 def test_the_end_of_input_is_passed_on_and_output_goes_on(engine: Engine) -> None:
     body = {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True, "HostConfig": {"AutoRemove": True}}
     container = create(engine, ["sh", "-c", "cat; echo end"], **body)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import h11
 import trio
 
+from bireme.server.fanout import FanOut
 from bireme.server.hangups import HangUps
 from bireme.server.http import Connection, Handle, UnderWay
 from bireme.server.messages import Answer, Request, Response
@@ -83,7 +84,7 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(handle: Handle) -> AsyncIterator[Served]:
+async def serving(handle: Handle, fanout: FanOut | None = None) -> AsyncIterator[Served]:
     """A connection whose requests ``handle`` answers. At the end the client hangs up, and the server must notice."""
     ours, theirs = socket.socketpair()
     hangups = HangUps()
@@ -95,7 +96,9 @@ async def serving(handle: Handle) -> AsyncIterator[Served]:
         async def run() -> None:
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
             common = (("Api-Version", "1.49"),)
-            await Connection(stream, handle, hangups=hangups, common=common, under_way=noting(served)).run()
+            await Connection(
+                stream, handle, hangups=hangups, fanout=fanout or FanOut(), common=common, under_way=noting(served)
+            ).run()
             served.ended.set()
 
         nursery.start_soon(run)

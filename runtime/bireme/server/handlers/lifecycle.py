@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from bireme.server.context import Context, Handler
-from bireme.server.messages import NO_CONTENT, Answer, Request, json_bytes, streamed
+from bireme.server.messages import NO_CONTENT, Answer, Awaited, Request, json_bytes
 from bireme.server.routing import Route
 from bireme_actors import BiremeError, Conflict, InvalidConfig, Status, WaitCondition, Watch
 
@@ -93,16 +93,16 @@ async def wait(context: Context, request: Request) -> Answer:
     except ValueError:
         raise InvalidConfig(f"invalid condition: {text!r}: one of {', '.join(WaitCondition)}") from None
     await trio.lowlevel.checkpoint()
-    return streamed(_exit(container.watch(condition)))
+    watch = container.watch(condition)
+    return Awaited(partial(_exit, watch), source=watch)
 
 
-async def _exit(watch: Watch) -> AsyncGenerator[bytes]:
+async def _exit(watch: Watch) -> bytes:
     try:
         status = await watch.wait()
     except BiremeError as error:
-        yield json_bytes({"Error": {"Message": str(error)}, "StatusCode": -1})
-    else:
-        yield json_bytes({"Error": None, "StatusCode": int(status)})
+        return json_bytes({"Error": {"Message": str(error)}, "StatusCode": -1})
+    return json_bytes({"Error": None, "StatusCode": int(status)})
 
 
 ROUTES: tuple[Route[Handler], ...] = (
