@@ -132,7 +132,7 @@ class Calls:
         self._kept: list[object] = []
         self._constants: dict[bytes, int] = {}
         self._constant_buffers: list[object] = []
-        self._code = _executable(_CODE)
+        self._code = executable(_CODE)
         self._run = ctypes.PYFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p)(
             ctypes.addressof(ctypes.c_char.from_buffer(self._code))
         )
@@ -234,7 +234,8 @@ class Calls:
         return results.index(_PENDING)
 
 
-def _executable(code: bytes) -> mmap.mmap:
+def executable(code: bytes) -> mmap.mmap:
+    """Memory with machine code in it. Raises OSError where memory cannot be made executable."""
     memory = mmap.mmap(-1, mmap.PAGESIZE, flags=_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     memory.write(code)
     address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))

@@ -4,8 +4,9 @@ Theory of operation. A hop to a thread and back costs an event loop more than th
 and a disk flush costs more than both. So tasks queue their *jobs*, and one of them *leads*: it takes the queue to a
 worker thread, in which the jobs are done in turn. A job that needs something on disk before it goes on yields a
 ``Flush``; once every job of the pass has come that far, all are flushed together and then go on. Newcomers meanwhile
-queue for the next pass; a few may be under way at once, so that one slow flush holds up nobody else. A pass takes no
+queue for the next pass, which begins when this one ends: so they are many, and hops and flushes few. A pass takes no
 more than are worth a flush: of a thousand containers that are to start the first ones are not to wait for the last.
+Once that many wait, another pass may be under way beside the first.
 
 Rules. There is at most one leader that has not left yet (``_gathering``), and its own job is the first in the queue
 until it leaves. Whoever leaves, ends a pass, or gives up leading, appoints the next one. What a job raises is its own
@@ -35,7 +36,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 LANES = 3
-"""Passes that may be under way at once."""
+"""Passes that may be under way at once, all but one of them full."""
 
 LARGEST_PASS = 8
 """Jobs: for each of eight a shared flush costs a third of one of its own, hardly less for more (``_LITTLE``)."""
@@ -139,7 +140,7 @@ class Disk:
         """
         job = _Job(partial(work, *args, **kwargs))
         self._queue.append(job)
-        self._appoint(job)
+        self._appoint()
         try:
             await job.wake.wait()
         except trio.Cancelled:
@@ -152,27 +153,25 @@ class Disk:
             await self._lead()
         return job.outcome()
 
-    def _appoint(self, job: _Job) -> None:
-        """Let a job's task lead the next pass, if there is no such task yet and a pass may be made."""
-        if not self._gathering and self._under_way < LANES:
-            self._gathering = job.leads = True
-            job.wake.set()
+    def _appoint(self) -> None:
+        """Let the first job's task lead the next pass, if none does yet and a pass may be made."""
+        full = len(self._queue) >= LARGEST_PASS
+        if self._queue and not self._gathering and (not self._under_way or (full and self._under_way < LANES)):
+            first = self._queue[0]
+            self._gathering = first.leads = True
+            first.wake.set()
 
     def _give_up(self, job: _Job) -> None:
         self._queue.remove(job)
         if job.leads:
             self._gathering = False
-            self._appoint_next()
-
-    def _appoint_next(self) -> None:
-        if self._queue:
-            self._appoint(self._queue[0])
+            self._appoint()
 
     async def _lead(self) -> None:
         jobs, self._queue = self._queue[:LARGEST_PASS], self._queue[LARGEST_PASS:]
         self._gathering = False
         self._under_way += 1
-        self._appoint_next()
+        self._appoint()
         try:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(_pass, jobs, limiter=self._limiter)
@@ -184,7 +183,7 @@ class Disk:
             self.passes += 1
             for job in jobs:
                 job.wake.set()
-            self._appoint_next()
+            self._appoint()
 
 
 @asynccontextmanager
@@ -244,5 +243,6 @@ def _failure(call: Callable[[T], None], argument: T) -> OSError | None:
 def _unwritten() -> int:
     """Bytes in memory that wait for a disk, of the whole system."""
     with open("/proc/vmstat", "rb", buffering=0) as table:
-        fields = dict(line.split() for line in table.read(1 << 14).splitlines())
-    return (int(fields[b"nr_dirty"]) + int(fields[b"nr_writeback"])) * os.sysconf("SC_PAGE_SIZE")
+        text = table.read(1 << 14)
+    pages = (text.partition(b"\n%s " % name)[2].partition(b"\n")[0] for name in (b"nr_dirty", b"nr_writeback"))
+    return sum(map(int, pages)) * os.sysconf("SC_PAGE_SIZE")

@@ -68,9 +68,10 @@ async def test_all_that_wait_at_the_same_time_share_a_pass() -> None:
     assert (len(threads), len(set(threads)), disk.passes) == (durable.LARGEST_PASS, 1, 1)
 
 
-async def test_of_very_many_the_first_do_not_wait_for_the_last() -> None:
+async def test_of_very_many_few_wait_for_one_that_hangs() -> None:
+    """Those who are in a pass with it, and those who are too few for another."""
     disk, held = Disk(), Gate()
-    early = 100 - durable.LARGEST_PASS
+    early = 100 - durable.LARGEST_PASS - (durable.LARGEST_PASS - 1)
     answered, all_early = list[int](), trio.Event()
 
     async def run(number: int) -> None:
@@ -89,18 +90,23 @@ async def test_of_very_many_the_first_do_not_wait_for_the_last() -> None:
     assert disk.passes == -(-100 // durable.LARGEST_PASS)
 
 
-async def test_passes_go_side_by_side_up_to_a_bound_and_then_gather() -> None:
+async def test_while_a_pass_is_under_way_others_gather_and_full_ones_go_beside_it() -> None:
     disk = Disk()
     gates = [Gate() for _ in range(durable.LANES)]
     async with trio.open_nursery() as nursery:
-        for gate in gates:
+        nursery.start_soon(disk.run, gates[0].job)
+        await gates[0].wait_entered()
+        for gate in gates[1:]:
+            for _ in range(durable.LARGEST_PASS - 1):
+                nursery.start_soon(disk.run, int)
+            await trio.testing.wait_all_tasks_blocked()
+            assert f"{durable.LARGEST_PASS - 1} jobs wait" in repr(disk)
             nursery.start_soon(disk.run, gate.job)
             await gate.wait_entered()
         for _ in range(50):
             nursery.start_soon(disk.run, int)
         await trio.testing.wait_all_tasks_blocked()
         assert f"50 jobs wait, {durable.LANES} passes under way" in repr(disk)
-        gates[0].opened.set()
         for gate in gates:
             gate.opened.set()
     assert disk.passes == durable.LANES - (-50 // durable.LARGEST_PASS)
@@ -205,20 +211,17 @@ async def test_a_failed_flush_fails_whom_it_concerns(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_job_cancelled_while_it_waits_is_not_done_and_the_others_are() -> None:
-    disk, done = Disk(), list[str]()
-    gates = [Gate() for _ in range(durable.LANES)]
+    disk, done, gate = Disk(), list[str](), Gate()
     async with trio.open_nursery() as nursery:
-        for gate in gates:
-            nursery.start_soon(disk.run, gate.job)
-            await gate.wait_entered()
+        nursery.start_soon(disk.run, gate.job)
+        await gate.wait_entered()
         async with trio.open_nursery() as waiting:
             waiting.start_soon(disk.run, done.append, "cancelled")
             await trio.testing.wait_all_tasks_blocked()
             waiting.cancel_scope.cancel()
         nursery.start_soon(disk.run, done.append, "done")
         await trio.testing.wait_all_tasks_blocked()
-        for gate in gates:
-            gate.opened.set()
+        gate.opened.set()
     assert done == ["done"]
 
 
