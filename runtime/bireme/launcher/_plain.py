@@ -5,7 +5,9 @@ fork copies the interpreter, which costs more than the container. This way is fo
 terminal, no special rights, no volume inside another or over what is looked up here. What can be done from outside the
 launcher does itself: it mounts the root where nobody sees it, takes hold of the volumes, and finds their places, the
 user and the working directory in that root by descriptor. The rest is a list (``bireme._calls``): the same calls, with
-the same arguments, in the same order as in ``sandbox``, whose rules hold here too.
+the same arguments, in the same order as in ``sandbox``, whose rules hold here too. But for one: of its namespaces the
+process is born in that of PIDs alone and makes the others itself, unless the launcher sleeps meanwhile anyway: while
+a clone makes a network, the dearest of them, its parent can do nothing else.
 
 Nothing is told of what goes wrong here: whatever is not plain, or fails on the way, is done again the other way. The
 launcher does not wait for the list to be done: it goes on with the next container meanwhile.
@@ -215,14 +217,19 @@ class PlainSetup:
     def start(
         self, request: StartRequest, flags: int, group: Group, stdio: tuple[int, int, int], seccomp: bytes | None
     ) -> Attempt:
-        """Begin to make the container and to execute its command. Raises NotPlain, nothing being left then."""
+        """Begin to make the container and to execute its command. Raises NotPlain, nothing being left then.
+
+        ``flags``: its namespaces.
+        """
         if not _looks_plain(request):
             raise NotPlain
+        sleep = _sleep(request)
+        born = -1 if sleep else sys_.CLONE_NEWPID
         told, telling = os.pipe()
         try:
             with contextlib.closing(View(request, self._proc, nodev=not self._host.devices_guarded)) as view:
-                first = self._lay_out(view, request, group, stdio, seccomp, telling)
-                run = self._calls.start(flags | _sleep(request), cgroup=group.fd if group.fd >= 0 else None)
+                first = self._lay_out(view, request, group, stdio, seccomp, telling, flags & ~born)
+                run = self._calls.start(flags & born | sleep, cgroup=group.fd if group.fd >= 0 else None)
         except BaseException as error:
             os.close(told)
             if isinstance(error, Failure | OSError | ValueError):
@@ -240,12 +247,13 @@ class PlainSetup:
         stdio: tuple[int, int, int],
         seccomp: bytes | None,
         telling: int,
+        namespaces: int,
     ) -> int:
         """The whole list; the number of the first of the calls that execute the command."""
         calls, process = self._calls, request["process"]
         identity = self._identities.find(view, request)
         calls.clear()
-        self._begin(group)
+        self._begin(group, namespaces)
         self._enter_root(view.root)
         self._kernel_file_systems(request, group, stdin=stdio[0] >= 0)
         for held, place in view.attached:
@@ -259,13 +267,13 @@ class PlainSetup:
         self._become(process["capabilities"], identity, seccomp, telling, late=process["no_new_privileges"])
         return self._execute(request, identity.home)
 
-    def _begin(self, group: Group) -> None:
+    def _begin(self, group: Group, namespaces: int) -> None:
         calls = self._calls
         calls.add("setsid")
         calls.add("umask", 0)
         for fd in group.entered:
             calls.add("write", fd, calls.constant("0"), 1)
-        calls.add("unshare", sys_.CLONE_NEWCGROUP)
+        calls.add("unshare", sys_.CLONE_NEWCGROUP | namespaces)
 
     def _enter_root(self, root: int) -> None:
         calls, here = self._calls, self._calls.constant(".")
