@@ -44,14 +44,20 @@ NUMBERS = dict(zip(_NAMES, _NUMBERS, strict=True))
 _WORDS = 10
 """Of eight bytes, a call: number, six arguments, result, where else that goes (in bytes), whether it may fail."""
 _RESULT, _ALSO = 7, 8
-_CALL, _WORD = struct.Struct(f"={_WORDS}q"), struct.Struct("=q")
+_CALL, _WORD = struct.Struct(f"={_WORDS}q"), 8
 _SIZE = _CALL.size
 _NO_MORE = tuple((0,) * missing for missing in range(6, -1, -1))
 """What fills up the arguments, by how many there are."""
 _PENDING = 1 << 62
 """In place of the result of a call that has not returned; the last one, exit_group, never does."""
+_LAST = _CALL.pack(NUMBERS["exit_group"], 127, *_NO_MORE[1], _PENDING, _RESULT * _WORD, False)
 _MOST = 512
 """Calls."""
+_CLONE = _MOST * _SIZE
+_PIDFD = _CLONE + sys_.CLONE_ARGUMENTS
+_DATA = _PIDFD + _WORD
+_ROOM = 1 << 20
+"""Bytes of a list's memory: the calls, the arguments of the clone, where the kernel puts the pidfd, data."""
 
 _CODE = bytes.fromhex(
     "53"  # push rbx
@@ -86,40 +92,49 @@ class Result:
         self.index = index
 
 
+class Own:
+    """Stands for an argument that every list has of its own, in calls that are made a ``Block``."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        """Which of the values that ``add_block`` is given."""
+
+
 class Block:
-    """Calls that are the same for every container, laid out once; what they refer to stays where it is."""
+    """Calls that are the same for many lists, but for some arguments; what the others refer to stays where it is."""
 
-    __slots__ = ("calls",)
+    __slots__ = ("calls", "count", "places")
 
-    def __init__(self, calls: bytes) -> None:
+    def __init__(self, calls: bytes, places: list[tuple[int, int]]) -> None:
         self.calls = calls
+        self.count = len(calls) // _SIZE
+        self.places = places
+        """Words to fill in, each with the number of its value."""
 
 
 class _Memory:
-    """What a process reads its calls from."""
+    """What a process reads its calls from, and what these refer to."""
 
-    __slots__ = ("_bytes", "address", "results")
+    __slots__ = ("address", "bytes", "words")
 
     def __init__(self) -> None:
-        self._bytes = mmap.mmap(-1, _MOST * _SIZE, flags=_PRIVATE)
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._bytes))
-        self.results = memoryview(self._bytes).cast("q")
-
-    def fill(self, calls: bytearray) -> None:
-        self._bytes[: len(calls)] = calls
+        self.bytes = mmap.mmap(-1, _ROOM, flags=_PRIVATE)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
+        self.words = memoryview(self.bytes)[:_DATA].cast("q")
 
 
 class Run:
     """A process that makes the calls of a list, or has made them."""
 
-    __slots__ = ("count", "kept", "memory", "pid", "pidfd")
+    __slots__ = ("count", "memory", "pid", "pidfd")
 
-    def __init__(self, pid: int, pidfd: int, memory: _Memory, count: int, kept: list[object]) -> None:
+    def __init__(self, pid: int, pidfd: int, memory: _Memory, count: int) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.memory = memory
         self.count = count
-        self.kept = kept
 
 
 class Calls:
@@ -128,8 +143,13 @@ class Calls:
     def __init__(self) -> None:
         """Raises OSError where memory cannot be made executable."""
         self._free: list[_Memory] = []
-        self._calls = bytearray()
-        self._kept: list[object] = []
+        self._memory = _Memory()
+        self._given = False
+        """Whether a process has it."""
+        self._count = 0
+        self._end = _DATA
+        """Of the data so far."""
+        self._own: list[tuple[int, int]] = []
         self._constants: dict[bytes, int] = {}
         self._constant_buffers: list[object] = []
         self._code = executable(_CODE)
@@ -138,12 +158,16 @@ class Calls:
         )
 
     def __len__(self) -> int:
-        return len(self._calls) // _SIZE
+        return self._count
 
     def clear(self) -> None:
         """Begin anew."""
-        self._calls.clear()
-        self._kept = []
+        if self._given:
+            self._memory = self._free.pop() if self._free else _Memory()
+            self._given = False
+        self._count = 0
+        self._end = _DATA
+        self._own.clear()
 
     # What calls refer to
 
@@ -158,78 +182,105 @@ class Calls:
         return found
 
     def data(self, data: bytes) -> int:
-        """The address of bytes, with a NUL behind them, that are kept until ``clear``."""
-        buffer = ctypes.create_string_buffer(data)
-        self._kept.append(buffer)
-        return ctypes.addressof(buffer)
+        """The address of bytes, with a NUL behind them, for this list. Raises ValueError if it is all too much."""
+        first, end = self._end, self._end + len(data)
+        if end >= _ROOM:
+            raise ValueError(f"too much data for system calls: at most {_ROOM - _DATA - 1} bytes are possible")
+        memory = self._memory
+        memory.bytes[first : end + 1] = data + b"\0"
+        self._end = end + 8 & ~7
+        return memory.address + first
 
     def text(self, text: str) -> int:
         """The address of a string. Raises ValueError for one with a NUL in it."""
-        if "\0" in text:
+        return self.texts([text])[0]
+
+    def texts(self, texts: Sequence[str]) -> list[int]:
+        """The addresses of strings. Raises ValueError for a NUL in one."""
+        encoded = os.fsencode("\0".join(texts)) + b"\0"
+        if encoded.count(0) > max(1, len(texts)):
             raise ValueError("embedded null byte")
-        return self.data(os.fsencode(text))
+        address = self.data(encoded)
+        addresses = []
+        for text in encoded.split(b"\0", len(texts))[: len(texts)]:
+            addresses.append(address)
+            address += len(text) + 1
+        return addresses
 
     def vector(self, texts: Sequence[str]) -> int:
         """The address of an array of strings, as execve(2) takes it. Raises ValueError for a NUL in one."""
-        encoded = [os.fsencode(text) for text in texts]
-        if any(b"\0" in text for text in encoded):
-            raise ValueError("embedded null byte")
-        array = (ctypes.c_char_p * (len(encoded) + 1))(*encoded)
-        self._kept += (array, encoded)
-        return ctypes.addressof(array)
+        return self.data(struct.pack(f"={len(texts) + 1}q", *self.texts(texts), 0))
 
     # The list
 
-    def add(self, name: str, *arguments: int | Result, may_fail: bool = False) -> Result:
-        """One more call. ``may_fail``: the next one is made whatever becomes of it."""
-        index = len(self._calls) // _SIZE
-        words = list(arguments)
-        for position, argument in enumerate(arguments):
-            if isinstance(argument, Result):
+    def add(self, name: str, *arguments: int | Result | Own, may_fail: bool = False) -> Result:
+        """One more call. ``may_fail``: the next one is made whatever becomes of it. Raises ValueError for too many."""
+        index = self._take(1)
+        words = [NUMBERS[name], *arguments, *_NO_MORE[len(arguments)], _PENDING, _RESULT * _WORD, may_fail]
+        for position, word in enumerate(words):
+            if isinstance(word, Result):
                 words[position] = 0
-                self._pass_on(argument.index, (index - argument.index) * _SIZE + (position + 1) * _WORD.size)
-        self._calls += _CALL.pack(
-            NUMBERS[name], *words, *_NO_MORE[len(words)], _PENDING, _RESULT * _WORD.size, may_fail
-        )  # fmt: skip
+                self._pass_on(word.index, (index - word.index) * _SIZE + position * _WORD)
+            elif isinstance(word, Own):
+                words[position] = 0
+                self._own.append((index * _WORDS + position, word.number))
+        self._memory.bytes[index * _SIZE : (index + 1) * _SIZE] = _CALL.pack(*words)
         return Result(index)
 
+    def _take(self, count: int) -> int:
+        """Room for more calls: the number of the first; one stays for ``exit_group``."""
+        first = self._count
+        if first + count >= _MOST:
+            raise ValueError(f"at most {_MOST} system calls are possible")
+        self._count = first + count
+        return first
+
     def _pass_on(self, index: int, offset: int) -> None:
-        also = index * _SIZE + _ALSO * _WORD.size
-        assert _WORD.unpack_from(self._calls, also)[0] == _RESULT * _WORD.size, "a result can be passed on once"
-        _WORD.pack_into(self._calls, also, offset)
+        words, also = self._memory.words, index * _WORDS + _ALSO
+        assert words[also] == _RESULT * _WORD, "a result can be passed on once"
+        words[also] = offset
 
     def block(self, first: int) -> Block:
-        """What has been added since there were ``first`` calls, to be added again to other lists."""
-        return Block(bytes(self._calls[first * _SIZE :]))
+        """What has been added since there were ``first`` calls, to be added again to other lists.
 
-    def add_block(self, block: Block) -> None:
-        """Everything in it."""
-        self._calls += block.calls
+        It is not part of this one any more.
+        """
+        calls = self._memory.bytes[first * _SIZE : self._count * _SIZE]
+        places = [(word - first * _WORDS, number) for word, number in self._own]
+        self._count = first
+        self._own.clear()
+        return Block(calls, places)
+
+    def add_block(self, block: Block, own: Sequence[int] = ()) -> None:
+        """Everything in it, with this list's ``own`` arguments."""
+        first, memory = self._take(block.count), self._memory
+        memory.bytes[first * _SIZE : first * _SIZE + len(block.calls)] = block.calls
+        words, base = memory.words, first * _WORDS
+        for place, number in block.places:
+            words[base + place] = own[number]
 
     # Running
 
     def start(self, flags: int, *, cgroup: int | None = None) -> Run:
         """Have a new process make the calls, beside this one or, with CLONE_VFORK, before this returns.
 
-        For a process with one thread that handles no signals. Raises OSError of clone3(2), ValueError for too long a
-        list.
+        For a process with one thread that handles no signals. Raises OSError of clone3(2).
         """
-        self.add("exit_group", 127)
-        count = len(self)
-        if count > _MOST:
-            raise ValueError(f"{count} system calls; at most {_MOST} are possible")
-        memory = self._free.pop() if self._free else _Memory()
-        memory.fill(self._calls)
-        arguments, pidfd = sys_.clone_arguments(flags | sys_.CLONE_VM, cgroup)
-        pid = self._run(ctypes.addressof(arguments), len(arguments), memory.address)
+        memory, count = self._memory, self._count + 1
+        self._count = count
+        memory.bytes[(count - 1) * _SIZE : count * _SIZE] = _LAST
+        pidfd = memory.address + _PIDFD
+        arguments = sys_.clone_arguments(flags | sys_.CLONE_VM, cgroup, pidfd)
+        memory.bytes[_CLONE : _CLONE + len(arguments)] = arguments
+        pid = self._run(memory.address + _CLONE, len(arguments), memory.address)
         if pid < 0:
-            self._free.append(memory)
             raise OSError(-pid, os.strerror(-pid))
-        return Run(pid, pidfd.value, memory, count, self._kept)
+        self._given = True
+        return Run(pid, memory.words[_PIDFD // _WORD], memory, count)
 
     def finish(self, run: Run) -> int:
         """Of a process that has executed something or ended, once: the first call that did not return."""
-        results = run.memory.results[_RESULT : run.count * _WORDS : _WORDS].tolist()
+        results = run.memory.words[_RESULT : run.count * _WORDS : _WORDS].tolist()
         self._free.append(run.memory)
         return results.index(_PENDING)
 

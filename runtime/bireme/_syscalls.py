@@ -55,6 +55,8 @@ CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_PARENT = 0x100, 0x4000, 0x1000, 0x8000
 CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP = 0x100000000, 0x200000000
+CLONE_ARGUMENTS = 88
+"""Bytes of what clone3(2) takes."""
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME = 1, 4, 8, 15
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_SECUREBITS = 23, 24, 28
@@ -159,18 +161,17 @@ def clone3(flags: int, *, cgroup: int | None = None) -> tuple[int, int]:
 
     Only for a process with one thread. The child shares no memory; of Python's fork hooks none runs.
     """
-    arguments, pidfd = clone_arguments(flags, cgroup)
-    pid = _check(_syscall(_CLONE3, arguments, _long(len(arguments))))
+    pidfd = ctypes.c_int(-1)
+    arguments = ctypes.create_string_buffer(clone_arguments(flags, cgroup, ctypes.addressof(pidfd)), CLONE_ARGUMENTS)
+    pid = _check(_syscall(_CLONE3, arguments, _long(CLONE_ARGUMENTS)))
     return pid, pidfd.value if pid else -1
 
 
-def clone_arguments(flags: int, cgroup: int | None) -> tuple[ctypes.Array[ctypes.c_char], ctypes.c_int]:
-    """``struct clone_args`` of clone3(2), and where the kernel puts the pidfd. Handled signals have default actions."""
-    pidfd = ctypes.c_int(-1)
+def clone_arguments(flags: int, cgroup: int | None, pidfd: int) -> bytes:
+    """``struct clone_args`` of clone3(2); ``pidfd``: the address of an int. Handled signals have default actions."""
     exit_signal = 0 if flags & CLONE_PARENT else 17
     flags |= CLONE_PIDFD | CLONE_CLEAR_SIGHAND | (CLONE_INTO_CGROUP if cgroup is not None else 0)
-    fields = (flags, ctypes.addressof(pidfd), 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup or 0)
-    return ctypes.create_string_buffer(struct.pack("=11Q", *fields), 88), pidfd
+    return struct.pack("=11Q", flags, pidfd, 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup or 0)
 
 
 def setns(fd: int, kinds: int) -> None:

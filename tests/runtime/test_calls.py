@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[2] / "runtime"
 HEAD = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from bireme._calls import Calls
+from bireme._calls import Calls, Own
 calls = Calls()
 VFORK = 0x4000
 def run():
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="lists of
 def run(program: str) -> str:
     """In a process of its own, with one thread."""
     command = [sys.executable, "-I", "-S", "-c", HEAD + program, str(SOURCE)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", timeout=30)
     assert done.stderr == ""
     return done.stdout
 
@@ -81,16 +81,19 @@ def test_a_block_is_added_again_wherever_it_comes_to_lie() -> None:
     out = run("""
 null = calls.add("openat", -100, calls.constant("/dev/null"), os.O_RDWR, 0)
 calls.add("dup3", null, 0, 0)
+calls.add("dup3", Own(0), Own(1), 0)
 block = calls.block(0)
+assert len(calls) == 0
 for number in range(3):
     calls.clear()
     for _ in range(number):
         calls.add("umask", 0o22)
-    calls.add_block(block)
-    calls.add("execve", calls.text("/bin/busybox"), calls.vector(["readlink", "/proc/self/fd/0"]), calls.vector([]))
+    calls.add_block(block, (1, 10 + number))
+    command = ["sh", "-c", f"readlink /proc/$$/fd/0; readlink /proc/$$/fd/{10 + number}"]
+    calls.add("execve", calls.text("/bin/busybox"), calls.vector(command), calls.vector([]))
     assert end(run()[0]) == 0
 """)
-    assert out == "/dev/null\n" * 3
+    assert [line[:6] for line in out.splitlines()] == ["/dev/n", "pipe:["] * 3
 
 
 def test_nothing_of_the_parent_changes() -> None:
@@ -110,17 +113,38 @@ assert before[0] == after[0] and after[1] == 0o77 and before[2:] == after[2:], (
     assert out == "0 True\n" if os.getuid() == 0 else out.startswith("127")
 
 
-def test_too_long_a_list_and_a_nul_are_refused() -> None:
+def test_too_long_a_list_too_much_data_and_a_nul_are_refused() -> None:
     out = run("""
-for _ in range(600):
+for _ in range(511):
     calls.add("umask", 0)
-for attempt in (run, lambda: calls.text("a\\0b"), lambda: calls.vector(["a\\0b"])):
+block = calls.block(1)
+attempts = (
+    lambda: calls.add("umask", 0),
+    lambda: calls.text("a\\0b"),
+    lambda: calls.vector(["a\\0b"]),
+    lambda: calls.vector(["", "\\0"]),
+    lambda: calls.data(bytes(1 << 20)),
+)
+calls.add_block(block)
+for attempt in (*attempts, lambda: calls.add_block(block)):
     try:
         attempt()
     except ValueError as error:
         print(error)
+print(end(run()[0]))
 """)
-    assert out == "601 system calls; at most 512 are possible\n" + "embedded null byte\n" * 2
+    many, nul = "at most 512 system calls are possible\n", "embedded null byte\n"
+    much = "too much data for system calls: at most 1007519 bytes are possible\n"
+    assert out == many + nul * 3 + much + many + "127\n"
+
+
+def test_data_lies_where_no_other_is() -> None:
+    out = run("""
+texts = ["", "one", "", "two three", "x" * 40000, "\\udce9"]
+calls.add("execve", calls.text("/bin/busybox"), calls.vector(["printf", "%s|", *texts]), calls.vector([]))
+print(end(run()[0]))
+""")
+    assert out == "|one||two three|" + "x" * 40000 + "|\udce9|0\n"
 
 
 def test_the_parent_goes_on_with_the_next_list_meanwhile() -> None:

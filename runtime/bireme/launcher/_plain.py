@@ -23,13 +23,13 @@ import stat
 import struct
 
 from bireme import _syscalls as sys_
-from bireme._calls import Block, Calls, Run, open_calls
+from bireme._calls import Block, Calls, Own, Run, open_calls
 from bireme.launcher import _identity, _mounts, _program, _resolve, sandbox
 from bireme.launcher._protocol import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeVarTuple
 
     from bireme.launcher._cgroups import Group
@@ -45,6 +45,7 @@ _MOST_KNOWN = 256
 _DETACHED, _ONTO = sys_.MOVE_MOUNT_F_EMPTY_PATH, sys_.MOVE_MOUNT_T_EMPTY_PATH
 _IN_ROOT = sys_.RESOLVE_IN_ROOT | sys_.RESOLVE_NO_MAGICLINKS
 _STRICT = sys_.MS_NOSUID | sys_.MS_NODEV | sys_.MS_NOEXEC | sys_.MS_SILENT
+_READ_ONLY = struct.pack("=4Q", sys_.MOUNT_ATTR_RDONLY, 0, 0, 0)
 
 
 class NotPlain(Exception):
@@ -253,50 +254,48 @@ class PlainSetup:
         calls, process = self._calls, request["process"]
         identity = self._identities.find(view, request)
         calls.clear()
-        self._begin(group, namespaces)
-        self._enter_root(view.root)
-        self._kernel_file_systems(request, group, stdin=stdio[0] >= 0)
-        for held, place in view.attached:
-            calls.add("move_mount", held, calls.constant(""), place, calls.constant(""), _DETACHED | _ONTO)
+        mounts = [fd for pair in view.attached for fd in pair]
+        own = (*group.entered, view.root, view.root, *mounts)
+        self._once(self._enter, own, len(group.entered), namespaces, request["shm_size"], stdio[0] >= 0)
         self._network(request)
         self._stdio(stdio, identity.uid)
         self._directory(process["cwd"])
         if request["read_only"]:
-            calls.add("mount_setattr", view.root, calls.constant(""), sys_.AT_EMPTY_PATH, self._read_only(), 32)
+            self._once(self._protect, (view.root,))
         self._limits(process["rlimits"])
         self._become(process["capabilities"], identity, seccomp, telling, late=process["no_new_privileges"])
         return self._execute(request, identity.home)
 
-    def _begin(self, group: Group, namespaces: int) -> None:
-        calls = self._calls
+    def _once(self, add: Callable[[list[Own], *Ts], None], own: Sequence[int], *arguments: *Ts) -> None:
+        """Add calls that are the same for all containers with the same ``arguments``, but for their ``own``."""
+        key = (add.__name__, len(own), *arguments)
+        block = self._blocks.get(key)
+        if block is None:
+            first = len(self._calls)
+            add([Own(number) for number in range(len(own))], *arguments)
+            block = self._blocks[key] = self._calls.block(first)
+        self._calls.add_block(block, own)
+
+    def _enter(self, own: list[Own], entered: int, namespaces: int, shm_size: int, stdin: bool) -> None:
+        calls, text = self._calls, self._calls.constant
         calls.add("setsid")
         calls.add("umask", 0)
-        for fd in group.entered:
-            calls.add("write", fd, calls.constant("0"), 1)
+        for fd in own[:entered]:
+            calls.add("write", fd, text("0"), 1)
         calls.add("unshare", sys_.CLONE_NEWCGROUP | namespaces)
+        self._enter_root(*own[entered : entered + 2])
+        self._kernels_own(shm_size, bool(entered) or self._host.devices_guarded, stdin)
+        mounts = own[entered + 2 :]
+        for held, place in zip(mounts[::2], mounts[1::2], strict=True):
+            calls.add("move_mount", held, text(""), place, text(""), _DETACHED | _ONTO)
 
-    def _enter_root(self, root: int) -> None:
-        calls, here = self._calls, self._calls.constant(".")
-        place = calls.constant(self._host.mount_place)
-        calls.add("move_mount", root, calls.constant(""), _AT, place, _DETACHED)
-        calls.add("fchdir", root)
-        calls.add("pivot_root", here, here)
-        calls.add("umount2", here, sys_.MNT_DETACH | sys_.UMOUNT_NOFOLLOW)
-        calls.add("chdir", calls.constant("/"))
-
-    def _kernel_file_systems(self, request: StartRequest, group: Group, *, stdin: bool) -> None:
-        cgroups = bool(group.entered) or self._host.devices_guarded
-        self._once(self._kernels_own, request["shm_size"], cgroups, stdin)
-
-    def _once(self, add: Callable[[*Ts], None], *arguments: *Ts) -> None:
-        """Add calls that are the same for all containers with the same ``arguments``."""
-        key = (add.__name__, *arguments)
-        if key in self._blocks:
-            self._calls.add_block(self._blocks[key])
-            return
-        first = len(self._calls)
-        add(*arguments)
-        self._blocks[key] = self._calls.block(first)
+    def _enter_root(self, root: Own, root_again: Own) -> None:
+        calls, text = self._calls, self._calls.constant
+        calls.add("move_mount", root, text(""), _AT, text(self._host.mount_place), _DETACHED)
+        calls.add("fchdir", root_again)
+        calls.add("pivot_root", text("."), text("."))
+        calls.add("umount2", text("."), sys_.MNT_DETACH | sys_.UMOUNT_NOFOLLOW)
+        calls.add("chdir", text("/"))
 
     def _kernels_own(self, shm_size: int, cgroups: bool, stdin: bool) -> None:
         mount = self._mount
@@ -346,21 +345,35 @@ class PlainSetup:
     def _network(self, request: StartRequest) -> None:
         if not request["host_uts"]:
             name = os.fsencode(request["hostname"])
-            self._calls.add("sethostname", self._calls.data(name), len(name))
+            self._once(self._set_hostname, (self._calls.data(name), len(name)))
         if not request["host_network"]:
-            self._once(self._loopback)
+            self._once(self._loopback, ())
 
-    def _loopback(self) -> None:
+    def _set_hostname(self, own: list[Own]) -> None:
+        self._calls.add("sethostname", *own)
+
+    def _loopback(self, own: list[Own]) -> None:
         sock = self._calls.add("socket", *sandbox.LOOPBACK_SOCKET)
         self._calls.add("ioctl", sock, sandbox.SIOCSIFFLAGS, self._calls.constant(sandbox.LOOPBACK_UP))
 
     def _stdio(self, stdio: tuple[int, int, int], uid: int) -> None:
+        given = tuple(target for target in range(3) if stdio[target] >= 0)
+        if uid:
+            own = [number for target in given for number in (stdio[target], uid)]
+            self._once(self._take_stdio_as_another, own, given)
+        else:
+            self._once(self._take_stdio, [stdio[target] for target in given], given)
+
+    def _take_stdio(self, own: list[Own], targets: tuple[int, ...]) -> None:
         self._calls.add("umask", 0o022)
-        for target, fd in enumerate(stdio):
-            if fd >= 0:
-                self._calls.add("dup3", fd, target, 0)
-                if uid:
-                    self._calls.add("fchown", target, uid, -1)
+        for target, fd in zip(targets, own, strict=True):
+            self._calls.add("dup3", fd, target, 0)
+
+    def _take_stdio_as_another(self, own: list[Own], targets: tuple[int, ...]) -> None:
+        self._calls.add("umask", 0o022)
+        for target, fd, uid in zip(targets, own[::2], own[1::2], strict=True):
+            self._calls.add("dup3", fd, target, 0)
+            self._calls.add("fchown", target, uid, -1)
 
     def _directory(self, path: str) -> None:
         """Opened below the root rather than by its path, so that it cannot lie outside (CVE-2024-21626)."""
@@ -370,13 +383,20 @@ class PlainSetup:
         how = calls.data(struct.pack("=3Q", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _IN_ROOT))
         calls.add("fchdir", calls.add("openat2", _AT, calls.text(path), how, 24))
 
-    def _read_only(self) -> int:
-        return self._calls.data(struct.pack("=4Q", sys_.MOUNT_ATTR_RDONLY, 0, 0, 0))
+    def _protect(self, own: list[Own]) -> None:
+        text = self._calls.constant
+        self._calls.add("mount_setattr", *own, text(""), sys_.AT_EMPTY_PATH, text(_READ_ONLY), len(_READ_ONLY))
 
     def _limits(self, limits: list[tuple[int, int, int]]) -> None:
-        for which, soft, hard in ((resource.RLIMIT_NOFILE, *self._host.open_files), *limits):
-            both = struct.pack("=2q", *_program.possible(which, soft, hard))
-            self._calls.add("prlimit64", 0, which, self._calls.data(both), 0)
+        all_of_them = [(resource.RLIMIT_NOFILE, *self._host.open_files), *limits]
+        words = [word for limit in all_of_them for word in _program.possible(*limit)]
+        first = self._calls.data(struct.pack(f"={len(words)}q", *words))
+        addresses = range(first, first + 16 * len(all_of_them), 16)
+        self._once(self._set_limits, addresses, tuple(which for which, _, _ in all_of_them))
+
+    def _set_limits(self, own: list[Own], kinds: tuple[int, ...]) -> None:
+        for which, both in zip(kinds, own, strict=True):
+            self._calls.add("prlimit64", 0, which, both, 0)
 
     def _become(
         self, capabilities: int, identity: _identity.Identity, seccomp: bytes | None, telling: int, *, late: bool
@@ -385,41 +405,54 @@ class PlainSetup:
 
         Of the descriptors one stays, which closes when the command is executed.
         """
-        calls = self._calls
-        if late:
-            calls.add("prctl", sys_.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        elif seccomp is not None:
-            self._filter(seccomp)
-        if telling > 3:
-            calls.add("close_range", 3, telling - 1, 0)
-        calls.add("close_range", telling + 1, 0x7FFFFFFF, 0)
-        self._once(self._drop_bounding, capabilities)
-        groups = identity.groups
-        calls.add("setgroups", len(groups), calls.data(struct.pack(f"={len(groups)}I", *groups)))
-        calls.add("setresgid", identity.gid, identity.gid, identity.gid)
-        if identity.uid:
-            calls.add("setresuid", identity.uid, identity.uid, identity.uid)
+        code = self._filter(seccomp) if seccomp is not None else 0
+        if late or code:
+            self._once(self._confine, (), 0 if late else code, late)
+        self._once(self._close_all, (telling + 1, telling - 1) if telling > 3 else (telling + 1,))
+        uid, gid, groups = identity.uid, identity.gid, identity.groups
+        kept = self._calls.data(struct.pack(f"={len(groups)}I", *groups))
+        self._once(self._give_up, (len(groups), kept, gid, gid, gid, *(uid, uid, uid) * bool(uid)), capabilities)
+        if late and code:
+            self._once(self._confine, (), code, False)
+
+    def _close_all(self, own: list[Own]) -> None:
+        behind, *before = own
+        for last in before:
+            self._calls.add("close_range", 3, last, 0)
+        self._calls.add("close_range", behind, 0x7FFFFFFF, 0)
+
+    def _give_up(self, own: list[Own], capabilities: int) -> None:
+        calls, user = self._calls, own[5:]
+        self._drop_bounding(capabilities)
+        calls.add("setgroups", *own[:2])
+        calls.add("setresgid", *own[2:5])
+        if user:
+            calls.add("setresuid", *user)
             # Another user's process, in the launcher's memory: never to be looked into, whatever fs.suid_dumpable says.
             calls.add("prctl", sys_.PR_SET_DUMPABLE, 0, 0, 0, 0)
-        held = 0 if identity.uid else capabilities & self._permitted
-        header, data = sys_.capability_words(held, held, 0)
-        calls.add("capset", calls.data(header), calls.data(data))
+        held = 0 if user else capabilities & self._permitted
+        calls.add("capset", *(calls.constant(words) for words in sys_.capability_words(held, held, 0)))
         if self._host.host_pids:
             calls.add("prctl", sys_.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if late and seccomp is not None:
-            self._filter(seccomp)
 
     def _drop_bounding(self, capabilities: int) -> None:
         for number in range(_program.LAST_CAPABILITY + 1):
             if self._bounding & ~capabilities & 1 << number:
                 self._calls.add("prctl", sys_.PR_CAPBSET_DROP, number, 0, 0, 0)
 
-    def _filter(self, program: bytes) -> None:
+    def _filter(self, program: bytes) -> int:
+        """The address of what seccomp(2) takes."""
         calls = self._calls
         if program not in self._filters:
             code = calls.constant(program)
             self._filters[program] = calls.constant(struct.pack("@HP", len(program) // 8, code))
-        calls.add("seccomp", sys_.SECCOMP_SET_MODE_FILTER, 0, self._filters[program])
+        return self._filters[program]
+
+    def _confine(self, own: list[Own], code: int, no_new_privileges: bool) -> None:
+        if no_new_privileges:
+            self._calls.add("prctl", sys_.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        if code:
+            self._calls.add("seccomp", sys_.SECCOMP_SET_MODE_FILTER, 0, code)
 
     def _execute(self, request: StartRequest, home: str) -> int:
         """All places where the command may be, in turn; the number of the first of these calls."""
@@ -430,9 +463,12 @@ class PlainSetup:
         argv = calls.vector(arguments)
         envp = calls.vector([f"{key}={value}" for key, value in variables.items()])
         places = [name] if "/" in name else [f"{place or '.'}/{name}" for place in variables["PATH"].split(":")]
-        for path in places:
-            calls.add("execve", calls.text(path), argv, envp, may_fail=True)
+        self._once(self._try_all, [word for path in calls.texts(places) for word in (path, argv, envp)])
         return first
+
+    def _try_all(self, own: list[Own]) -> None:
+        for at in range(0, len(own), 3):
+            self._calls.add("execve", *own[at : at + 3], may_fail=True)
 
 
 def _sleep(request: StartRequest) -> int:
