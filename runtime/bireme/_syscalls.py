@@ -14,7 +14,7 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _waiting = ctypes.CDLL(None, use_errno=True)
@@ -85,6 +85,24 @@ def _syscall(number: int, *arguments: object) -> int:
     return int(_libc.syscall(_long(number), *arguments))
 
 
+def _typed(*kinds: type) -> Callable[..., int]:
+    """syscall(2) for arguments of these kinds, which are plain numbers and bytes: what is called often."""
+    function = _libc["syscall"]
+    function.restype, function.argtypes = _long, (_long, *kinds)
+    return function
+
+
+_text, _struct = ctypes.c_char_p, ctypes.c_char_p
+_open_tree = _typed(_long, _text, _long)
+_move_mount = _typed(_long, _text, _long, _text, _long)
+_mount_setattr = _typed(_long, _text, _long, _struct, _long)
+_openat2 = _typed(_long, _text, _struct, _long)
+_fsopen = _typed(_text, _long)
+_fsconfig = _typed(_long, _long, _text, _text, _long)
+_fsmount = _typed(_long, _long, _long)
+_FOUR, _THREE = struct.Struct("=4Q"), struct.Struct("=3Q")
+
+
 def _encoded(value: str | bytes | None) -> bytes | None:
     return os.fsencode(value) if value is not None else None
 
@@ -109,23 +127,23 @@ def open_tree(path: str | int, *, recursive: bool = True, clone: bool = True, di
     """open_tree(2): a descriptor of a detached copy of the mount at ``path`` (a descriptor, or a path)."""
     flags = OPEN_TREE_CLOEXEC | (OPEN_TREE_CLONE if clone else 0) | (AT_RECURSIVE if recursive and clone else 0)
     if isinstance(path, int):
-        return _check(_syscall(_OPEN_TREE, _long(path), b"", _long(flags | AT_EMPTY_PATH)))
-    return _check(_syscall(_OPEN_TREE, _long(directory), os.fsencode(path), _long(flags)), path)
+        return _check(_open_tree(_OPEN_TREE, path, b"", flags | AT_EMPTY_PATH))
+    return _check(_open_tree(_OPEN_TREE, directory, os.fsencode(path), flags), path)
 
 
 def move_mount(mount_fd: int, target_fd: int) -> None:
     """move_mount(2) of a detached mount onto what ``target_fd`` refers to; no path is looked up."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
-    _check(_syscall(_MOVE_MOUNT, _long(mount_fd), b"", _long(target_fd), b"", _long(flags)))
+    _check(_move_mount(_MOVE_MOUNT, mount_fd, b"", target_fd, b"", flags))
 
 
 def mount_setattr(
     mount_fd: int, *, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, recursive: bool = True
 ) -> None:
     """mount_setattr(2) on a descriptor (Linux 5.12)."""
-    attributes = ctypes.create_string_buffer(struct.pack("=4Q", attr_set, attr_clr, propagation, 0), 32)
+    attributes = _FOUR.pack(attr_set, attr_clr, propagation, 0)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    _check(_syscall(_MOUNT_SETATTR, _long(mount_fd), b"", _long(flags), attributes, _long(32)))
+    _check(_mount_setattr(_MOUNT_SETATTR, mount_fd, b"", flags, attributes, _FOUR.size))
 
 
 def detached_mount(kind: str, options: Sequence[tuple[str, str | None]], attributes: int = 0) -> int:
@@ -133,24 +151,24 @@ def detached_mount(kind: str, options: Sequence[tuple[str, str | None]], attribu
 
     ``options``: each with its value of at most 255 bytes, or None for one that has none.
     """
-    context = _check(_syscall(_FSOPEN, os.fsencode(kind), _long(_CLOEXEC)), kind)
+    context = _check(_fsopen(_FSOPEN, os.fsencode(kind), _CLOEXEC), kind)
     try:
         for name, value in options:
             how = _SET_FLAG if value is None else _SET_STRING
-            _check(_syscall(_FSCONFIG, _long(context), _long(how), os.fsencode(name), _encoded(value), _long(0)), name)
-        _check(_syscall(_FSCONFIG, _long(context), _long(_CREATE), None, None, _long(0)), kind)
-        return _check(_syscall(_FSMOUNT, _long(context), _long(_CLOEXEC), _long(attributes)), kind)
+            _check(_fsconfig(_FSCONFIG, context, how, os.fsencode(name), _encoded(value), 0), name)
+        _check(_fsconfig(_FSCONFIG, context, _CREATE, None, None, 0), kind)
+        return _check(_fsmount(_FSMOUNT, context, _CLOEXEC, attributes), kind)
     finally:
         os.close(context)
 
 
 def openat2(directory: int, path: str, flags: int, *, resolve: int, mode: int = 0) -> int:
     """openat2(2) (Linux 5.6), close-on-exec. With RESOLVE_IN_ROOT, EAGAIN (a rename raced) is tried again."""
-    how = ctypes.create_string_buffer(struct.pack("=3Q", flags | os.O_CLOEXEC, mode, resolve), 24)
+    how = _THREE.pack(flags | os.O_CLOEXEC, mode, resolve)
     name = os.fsencode(path)
     fd = -1
     for _ in range(64):
-        fd = _syscall(_OPENAT2, _long(directory), name, how, _long(24))
+        fd = _openat2(_OPENAT2, directory, name, how, _THREE.size)
         if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
             break
     return _check(fd, path)

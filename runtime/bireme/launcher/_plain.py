@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _AT = sys_.AT_FDCWD
 _LONGEST_OPTION = 255
-_KERNELS_OWN = ("/proc", "/sys", "/dev")
+_KERNELS_OWN = ("/proc/", "/sys/", "/dev/")
 _LOOKED_UP = ("/etc", "/etc/passwd", "/etc/group")
 _MOST_KNOWN = 256
 _DETACHED, _ONTO = sys_.MOVE_MOUNT_F_EMPTY_PATH, sys_.MOVE_MOUNT_T_EMPTY_PATH
@@ -61,8 +61,8 @@ class View:
         """Detached mounts, each with the place that it is to cover."""
         self._proc = proc
         self._open: list[int] = []
-        self._volumes: list[str] = []
-        """Where volumes come to lie, free of links."""
+        self._covered: tuple[str, ...] = _KERNELS_OWN
+        """Where something comes to lie, also volumes: free of links, with a slash at the end."""
         before = os.umask(0)
         try:
             self.root = self._keep(_mount_root(request["root"], nodev=nodev))
@@ -91,7 +91,7 @@ class View:
             place = self._keep(_mounts.open_place(self.root, held))
             if held.tmpfs is not None:
                 self._make(held, held.tmpfs, place)
-            self._volumes.append(self._attach(held, place))
+            self._covered += (f"{self._attach(held, place)}/",)
         for held in self._held(_mounts.hold(root["files"], nodev=nodev)):
             self._attach(held, self._keep(_resolve.open_file(self.root, held.target)))
         if request["init"]:
@@ -113,17 +113,13 @@ class View:
         """Note what goes where. Raises NotPlain if the place is, or may lie, in something else that is mounted."""
         self.attached.append((held.fd, place))
         path = os.readlink(f"self/fd/{place}", dir_fd=self._proc)
-        if path == "/" or _is_below(path, _KERNELS_OWN) or _is_below(path, self._volumes):
+        if path == "/" or f"{path}/".startswith(self._covered):
             raise NotPlain
         return path
 
     def may_cover(self, name: str) -> bool:
         """Whether a volume lies over something, as far as no link leads elsewhere."""
-        return _is_below(name, self._volumes)
-
-
-def _is_below(path: str, places: tuple[str, ...] | list[str]) -> bool:
-    return any(path == place or path.startswith(f"{place}/") for place in places)
+        return f"{name}/".startswith(self._covered)
 
 
 def _is_link(name: str, root: int) -> bool:
