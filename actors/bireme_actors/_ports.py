@@ -6,7 +6,7 @@ had none; what it had half made is undone before ``Cancelled`` leaves it. Errors
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from bireme_actors._model import (
@@ -32,6 +32,14 @@ class ByteSource(Protocol):
     async def aclose(self) -> None: ...
 
 
+class OutputSource(ByteSource, Protocol):
+    """What a process prints. Most of it is nothing, most of the time: nobody need wait for it."""
+
+    def when_ready(self, wake: Callable[[], object]) -> None:
+        """Call ``wake``, once, as soon as there is something to read or the end; never after it has been closed."""
+        ...
+
+
 class ByteSink(Protocol):
     """Where a process's input goes (``trio.abc.SendStream`` fits)."""
 
@@ -49,9 +57,9 @@ class Process(Protocol):
     """In the host's numbering."""
     started: Nanoseconds
     stdin: ByteSink | None
-    stdout: ByteSource | None
+    stdout: OutputSource | None
     """With a terminal: everything the process prints; ``stderr`` is then None."""
-    stderr: ByteSource | None
+    stderr: OutputSource | None
 
     async def wait(self) -> ExitStatus:
         """The exit, for any number of waiters, before or after it. Cancelling leaves the process as it is."""

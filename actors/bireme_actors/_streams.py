@@ -8,7 +8,7 @@ import trio
 
 from bireme_actors._actor import protected
 from bireme_actors._model import ExitStatus
-from bireme_actors._ports import ByteSink, ByteSource, OutputLog, Process
+from bireme_actors._ports import ByteSink, ByteSource, OutputLog, OutputSource, Process
 
 CHUNK = 1 << 16
 """Bytes read at once: what a pipe holds."""
@@ -89,45 +89,59 @@ class Stdin:
         return self._lock
 
 
-async def watch(
-    process: Process, log: OutputLog, stdin: Stdin, spawn: Callable[[Callable[[], Awaitable[None]]], None]
-) -> ExitStatus:
+Spawn = Callable[[Callable[[], Awaitable[None]]], None]
+"""Runs a task beside; cancelling it is its business."""
+
+
+async def watch(process: Process, log: OutputLog, stdin: Stdin, spawn: Spawn) -> ExitStatus:
     """Connect a process's streams, take its output until the exit and at most DRAIN_SECONDS longer; its exit.
 
-    ``spawn`` runs a pump beside; cancelling them is its business. Cancelled: what was read is kept.
+    Cancelled: what was read is kept.
     """
     stdin.connect(process.stdin)
     streams = (("stdout", process.stdout), ("stderr", process.stderr))
-    pumps = [Pump(name, source, log) for name, source in streams if source is not None]
-    for pump in pumps:
-        spawn(pump.run)
-    status = await process.wait()
-    with trio.move_on_after(DRAIN_SECONDS):
+    pumps = [Pump(name, source, log, spawn) for name, source in streams if source is not None]
+    try:
+        status = await process.wait()
+        with trio.move_on_after(DRAIN_SECONDS):
+            for pump in pumps:
+                pump.hurry()
+            await stdin.disconnect()
+            for pump in pumps:
+                await pump.wait_ended()
+    finally:
         for pump in pumps:
-            pump.hurry()
-        await stdin.disconnect()
-        for pump in pumps:
-            await pump.wait_ended()
+            await pump.end()
     for pump in pumps:
-        await pump.end()
+        await pump.wait_ended()
     return status
 
 
 class Pump:
-    """Copies one output stream into the log until it ends, no faster than the log can take it."""
+    """Copies one output stream into the log until it ends, no faster than the log can take it.
 
-    __slots__ = ("_ended", "_held", "_hurried", "_log", "_name", "_source", "_waiting")
+    It sleeps, without a task, until the stream has something to read.
+    """
 
-    def __init__(self, name: str, source: ByteSource, log: OutputLog) -> None:
+    __slots__ = ("_awake", "_ended", "_held", "_hurried", "_log", "_name", "_source", "_spawn", "_waiting")
+
+    def __init__(self, name: str, source: OutputSource, log: OutputLog, spawn: Spawn) -> None:
         self._name = name
         self._source = source
         self._log = log
-        self._ended = self._hurried = False
+        self._spawn = spawn
+        self._awake = self._ended = self._hurried = False
         self._held: trio.CancelScope | None = None
         self._waiting: trio.Event | None = None
+        source.when_ready(self._wake)
+
+    def _wake(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self._spawn(self._run)
 
     @protected
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """Cancelled: what was read is in."""
         try:
             while data := await self._source.receive_some(CHUNK):
@@ -149,6 +163,7 @@ class Pump:
     def hurry(self) -> None:
         """The process has ended, so not much can come: wait for no reader any more, lest the rest be lost."""
         self._hurried = True
+        self._wake()
         if self._held is not None:
             self._held.cancel()
 
@@ -159,10 +174,10 @@ class Pump:
             await self._waiting.wait()
 
     async def end(self) -> None:
-        """End it now, whoever may still write; nothing is kept any more on return."""
+        """End it now, whoever may still write; nothing is kept any more once it has ended."""
         if not self._ended:
+            self._ended, self._awake = not self._awake, True
             await close(self._source)
-            await self.wait_ended()
 
 
 async def close(stream: ByteSource | ByteSink) -> None:

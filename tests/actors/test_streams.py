@@ -7,7 +7,7 @@ from typing import Any
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from bireme_actors import ContainerActor, Kill, Start, Status, Stop, Supervisor, WaitCondition
+from bireme_actors import ContainerActor, Kill, OnExit, Start, Status, Stop, Supervisor, WaitCondition
 from bireme_actors.testing import FakeProcess, Fakes, sample_config
 from bireme_actors.testing._fakes import MemoryLog
 from tests.actors.conftest import OpenCore
@@ -24,6 +24,44 @@ async def exit_of(actor: ContainerActor) -> float:
     """When it has ended."""
     await actor.exits.watch(WaitCondition.NOT_RUNNING, actor.state).wait()
     return trio.current_time()
+
+
+async def test_an_output_that_says_nothing_has_no_task_until_it_does(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    async with open_core() as core:
+        actor, process, log = await started(core, fakes)
+        await wait_all_tasks_blocked()
+        before = trio.lowlevel.current_statistics().tasks_living
+        process.output.feed(b"1")
+        await wait_all_tasks_blocked()
+        process.output.feed(b"2")
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == before + 1
+        assert log.output() == b"12"
+        process.exit(0)
+        await exit_of(actor)
+        assert process.output.closed
+        assert process.errors.closed
+
+
+async def test_what_was_said_before_anybody_listened_is_taken(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    async with open_core() as core:
+        _, process, log = await started(core, fakes, args=("sh", "-c", "echo early; sleep 5"))
+        await wait_all_tasks_blocked()
+        assert log.output() == b"early\n"
+        assert not process.ended
+
+
+async def test_the_end_of_the_core_closes_what_has_never_said_anything(
+    fakes: Fakes, open_core: OpenCore, clock: MockClock
+) -> None:
+    async with open_core(on_exit=OnExit.DETACH) as core:
+        _, process, _ = await started(core, fakes)
+    assert process.output.closed
+    assert process.errors.closed
 
 
 async def test_a_full_log_is_waited_for_and_nothing_more_is_read(

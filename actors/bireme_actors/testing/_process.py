@@ -14,7 +14,7 @@ import trio
 
 from bireme_actors._errors import DriverError
 from bireme_actors._model import ExitStatus, Nanoseconds, ProcessSpec
-from bireme_actors._ports import ByteSink, ByteSource
+from bireme_actors._ports import ByteSink, OutputSource
 from bireme_actors.testing._faults import Faults
 
 EVERY_SIGNAL = frozenset(int(signum) for signum in signal.valid_signals())
@@ -30,8 +30,14 @@ async def _happens(event: trio.Event, until: float) -> bool:
     return not time.cancelled_caught
 
 
+def _nobody() -> None:
+    """Nobody sleeps."""
+
+
 class FakeSource:
-    """Output of a fake process: a ``ByteSource`` that a test feeds. It ends by itself at ``ends_at`` of its clock."""
+    """Output of a fake process: an ``OutputSource`` that a test feeds. It ends by itself at ``ends_at`` of its clock,
+    which is seen by who reads.
+    """
 
     def __init__(self) -> None:
         self.ends_at = math.inf
@@ -39,22 +45,33 @@ class FakeSource:
         self._ended = False
         self._closed = False
         self._news = trio.Event()
+        self._wake: Callable[[], object] = _nobody
 
     def feed(self, data: bytes) -> None:
         """More output."""
         self._data += data
-        self._news.set()
+        self._tell()
 
     def end(self) -> None:
         """No more output."""
         self._ended = True
+        self._tell()
+
+    def _tell(self) -> None:
         self._news.set()
+        wake, self._wake = self._wake, _nobody
+        wake()
 
     def reopened(self) -> FakeSource:
         """Another end of the same pipe, with what has not been read."""
         other = FakeSource()
         other.ends_at, other._data, other._ended = self.ends_at, self._data, self._ended
         return other
+
+    def when_ready(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
+        if self._data or self._ended:
+            self._tell()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         if self._data or self._ended or self._closed:
@@ -71,6 +88,7 @@ class FakeSource:
 
     async def aclose(self) -> None:
         self._closed = True
+        self._wake = _nobody
         self._news.set()
         await trio.lowlevel.checkpoint()
 
@@ -132,8 +150,8 @@ class FakeProcess:
         self.errors = FakeSource()
         self.input = FakeSink()
         self.stdin: ByteSink | None = self.input if spec.open_stdin else None
-        self.stdout: ByteSource | None = self.output
-        self.stderr: ByteSource | None = None if spec.tty else self.errors
+        self.stdout: OutputSource | None = self.output
+        self.stderr: OutputSource | None = None if spec.tty else self.errors
         self._clock = clock
         self._faults = faults
         self._pending: list[int] = []

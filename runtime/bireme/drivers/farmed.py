@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bireme.drivers.native import NativeDriver
 from bireme.drivers.plan import Requests, RootRequests
+from bireme.drivers.readiness import Readiness
 from bireme.drivers.runtimes import Runtime
 from bireme_actors import ContainerConfig, ContainerId
 
@@ -27,9 +28,10 @@ class FarmedDriver(NativeDriver):
         launcher: Launchers,
         roots: RootRequests,
         requests: Requests,
+        readiness: Readiness,
         found: dict[ContainerId, Launched],
     ) -> None:
-        super().__init__(launcher, roots, requests, found)
+        super().__init__(launcher, roots, requests, readiness, found)
         self.name = runtime.name
         self._runtime = runtime
 

@@ -16,6 +16,7 @@ import trio
 
 from bireme.drivers.plan import Requests, RootRequests
 from bireme.drivers.processes import EndedContainer, NativeContainer
+from bireme.drivers.readiness import Readiness
 from bireme_actors import ContainerConfig, ContainerId, DriverError
 
 if TYPE_CHECKING:
@@ -44,12 +45,14 @@ class NativeDriver:
         launcher: Launchers,
         roots: RootRequests,
         requests: Requests,
+        readiness: Readiness,
         found: dict[ContainerId, Launched],
     ) -> None:
         """``found``: containers of an earlier engine, of whatever driver; those that are adopted are taken out."""
         self._launcher = launcher
         self._roots = roots
         self._requests = requests
+        self._readiness = readiness
         self.found = found
         self._containers: dict[ContainerId, NativeContainer] = {}
 
@@ -124,7 +127,7 @@ class NativeDriver:
         await self._launcher.cleanup(container)
 
     def _admit(self, config: ContainerConfig, launched: Launched) -> NativeContainer:
-        container = NativeContainer(self._launcher, self._requests, config, launched)
+        container = NativeContainer(self._launcher, self._readiness, self._requests, config, launched)
         self._containers[config.id] = container
         return container
 

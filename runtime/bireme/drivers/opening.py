@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from bireme.drivers.farmed import FarmedDriver
 from bireme.drivers.native import NativeDriver
 from bireme.drivers.plan import Requests, RootRequests
+from bireme.drivers.readiness import Readiness, open_readiness
 from bireme.drivers.runtimes import RUNTIMES, find_runtime
 from bireme.drivers.seccomp import Filters
 from bireme_actors import ContainerId, InvalidConfig
@@ -21,10 +23,18 @@ NATIVE = NativeDriver.name
 class Drivers(Mapping[str, NativeDriver]):
     """By name; made by ``open_drivers``. Iterating gives those of the table; a path of an OCI runtime is a name too."""
 
-    def __init__(self, launcher: Launchers, roots: RootRequests, native: NativeDriver, requests: Requests) -> None:
+    def __init__(
+        self,
+        launcher: Launchers,
+        roots: RootRequests,
+        requests: Requests,
+        readiness: Readiness,
+        native: NativeDriver,
+    ) -> None:
         self._launcher = launcher
         self._roots = roots
         self._requests = requests
+        self._readiness = readiness
         self._made = {NATIVE: native}
 
     def __getitem__(self, name: str) -> NativeDriver:
@@ -34,7 +44,7 @@ class Drivers(Mapping[str, NativeDriver]):
             except InvalidConfig:
                 raise KeyError(name) from None
             self._made[name] = FarmedDriver(
-                runtime, self._launcher, self._roots, self._requests, self._made[NATIVE].found
+                runtime, self._launcher, self._roots, self._requests, self._readiness, self._made[NATIVE].found
             )
         return self._made[name]
 
@@ -49,14 +59,18 @@ class Drivers(Mapping[str, NativeDriver]):
         return await self._made[NATIVE].end_unclaimed()
 
 
-async def open_drivers(launcher: Launchers, roots: RootRequests, cache_dir: str) -> Drivers:
-    """Drivers that know what the launcher has running already. Cancelled: nothing has changed.
+@asynccontextmanager
+async def open_drivers(launcher: Launchers, roots: RootRequests, cache_dir: str) -> AsyncIterator[Drivers]:
+    """Drivers that know what the launcher has running already, for the length of the block.
 
-    ``cache_dir`` is where compiled seccomp filters are kept. Raises DriverError.
+    ``cache_dir`` is where compiled seccomp filters are kept. What the block raises leaves unwrapped. Raises
+    DriverError.
     """
     requests = Requests(launcher.facts, roots, Filters(launcher, cache_dir))
     found = {ContainerId(facts["container"]): launched for facts, launched in await launcher.containers()}
-    return Drivers(launcher, roots, NativeDriver(launcher, roots, requests, found), requests)
+    async with open_readiness() as readiness:
+        native = NativeDriver(launcher, roots, requests, readiness, found)
+        yield Drivers(launcher, roots, requests, readiness, native)
 
 
 def check_driver(name: str) -> None:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from bireme.drivers.plan import Requests
+from bireme.drivers.readiness import Readiness
 from bireme.drivers.streams import Input, Output, Terminal
 from bireme_actors import (
     ByteSink,
-    ByteSource,
     Conflict,
     ContainerConfig,
     DriverError,
     ExitStatus,
     InvalidConfig,
+    OutputSource,
     Process,
     ProcessSpec,
 )
@@ -40,24 +41,26 @@ class NativeProcess:
     """``bireme_actors.Process``: one process that the launcher has started."""
 
     stdin: ByteSink | None
-    stdout: ByteSource | None
-    stderr: ByteSource | None
+    stdout: OutputSource | None
+    stderr: OutputSource | None
 
-    def __init__(self, launcher: Launchers, launched: Launched, *, open_stdin: bool) -> None:
+    def __init__(self, launcher: Launchers, readiness: Readiness, launched: Launched, *, open_stdin: bool) -> None:
         """``open_stdin``: whether a terminal is to be written to; for pipes the launcher knows."""
         self._launcher = launcher
+        self._readiness = readiness
         self._launched = launched
         self.pid = launched.pid
         self.started = launched.started
         self._pipe = Input(launched.stdin, self._input_closed) if launched.stdin is not None else None
-        self._terminal = Terminal(launched.terminal, self._output_closed) if launched.terminal is not None else None
-        self._outputs = [
-            Output(stream, self._output_closed) for stream in (launched.stdout, launched.stderr) if stream is not None
-        ]
-        if self._terminal is not None:
+        self._terminal: Terminal | None = None
+        self._outputs: list[Output] = []
+        if launched.terminal is not None:
+            self._terminal = Terminal(launched.terminal, self._output_closed, readiness)
             self._outputs = [self._terminal]
             self.stdin = self._terminal.input if open_stdin else None
         else:
+            streams = (launched.stdout, launched.stderr)
+            self._outputs = [Output(stream, self._output_closed, readiness) for stream in streams if stream is not None]
             self.stdin = self._pipe
         self.stdout, self.stderr = (*self._outputs, None, None)[:2]
 
@@ -93,8 +96,15 @@ class NativeProcess:
 class NativeContainer(NativeProcess):
     """``bireme_actors.RunningContainer``: a container's first process."""
 
-    def __init__(self, launcher: Launchers, requests: Requests, config: ContainerConfig, launched: Launched) -> None:
-        super().__init__(launcher, launched, open_stdin=config.open_stdin)
+    def __init__(
+        self,
+        launcher: Launchers,
+        readiness: Readiness,
+        requests: Requests,
+        config: ContainerConfig,
+        launched: Launched,
+    ) -> None:
+        super().__init__(launcher, readiness, launched, open_stdin=config.open_stdin)
         self._requests = requests
         self._config = config
         self.forgotten = False
@@ -129,7 +139,7 @@ class NativeContainer(NativeProcess):
             launched = await self._launcher.exec(request)
         except Conflict as error:
             raise DriverError(str(error)) from None
-        return NativeProcess(self._launcher, launched, open_stdin=process.open_stdin)
+        return NativeProcess(self._launcher, self._readiness, launched, open_stdin=process.open_stdin)
 
     async def forget(self) -> None:
         """Have the launcher forget it, and close what is left of its output. Idempotent.
@@ -159,8 +169,8 @@ class EndedContainer:
     """``bireme_actors.RunningContainer`` that has ended while no engine ran; only its exit is left of it."""
 
     stdin: ByteSink | None = None
-    stdout: ByteSource | None = None
-    stderr: ByteSource | None = None
+    stdout: OutputSource | None = None
+    stderr: OutputSource | None = None
     pid = 0
 
     def __init__(self, facts: ExitFacts) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from bireme.drivers.readiness import Readiness
+
 Closed = Callable[[], Awaitable[None]]
 """Called each time a stream is closed, after its descriptor."""
 
@@ -40,10 +42,16 @@ class Input:
 class Output:
     """The end of a pipe that the process writes to."""
 
-    def __init__(self, stream: trio.lowlevel.FdStream, closed: Closed) -> None:
+    def __init__(self, stream: trio.lowlevel.FdStream, closed: Closed, readiness: Readiness) -> None:
         self._stream = stream
         self._tell = closed
+        self._readiness = readiness
         self.closed = False
+
+    def when_ready(self, wake: Callable[[], object]) -> None:
+        """Call ``wake``, once, as soon as there is something to read or the end; never after it has been closed."""
+        if not self.closed:
+            self._readiness.watch(self._stream.fileno(), wake)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """The next bytes, ``b""`` at the end. Cancelled: nothing is lost."""
@@ -51,7 +59,7 @@ class Output:
 
     async def aclose(self) -> None:
         """Read no more; who writes on gets SIGPIPE. Cancelled: it is closed all the same."""
-        self.closed = True
+        self._sleep_no_more()
         try:
             await self._stream.aclose()
         finally:
@@ -59,15 +67,20 @@ class Output:
 
     def close(self) -> None:
         """As ``aclose``, without telling."""
-        self.closed = True
+        self._sleep_no_more()
         self._stream.close()
+
+    def _sleep_no_more(self) -> None:
+        if not self.closed:
+            self._readiness.forget(self._stream.fileno())
+            self.closed = True
 
 
 class Terminal(Output):
     """The master end of a process's terminal: what it prints. ``input`` is where it reads from."""
 
-    def __init__(self, stream: trio.lowlevel.FdStream, closed: Closed) -> None:
-        super().__init__(stream, closed)
+    def __init__(self, stream: trio.lowlevel.FdStream, closed: Closed, readiness: Readiness) -> None:
+        super().__init__(stream, closed, readiness)
         self.input = TerminalInput(stream)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:

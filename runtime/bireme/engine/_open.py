@@ -115,9 +115,13 @@ async def open_engine(settings: Settings, on_exit: OnExit) -> AsyncIterator[Runt
             roots = OverlayRootfs(layout, images.layers)
             volumes = VolumeDirectories(layout, ArchiveContent(launcher, roots), disk)
             containers = ContainerDirectories(layout, roots, volumes, disk)
-            drivers = await open_drivers(launcher, roots, layout.cache)
-            ports = Ports(drivers, volumes, containers, logs, events, time.time_ns)
-            async with open_background() as services, open_supervisor(ports, on_exit=on_exit) as supervisor:
+            async with (
+                open_drivers(launcher, roots, layout.cache) as drivers,
+                open_background() as services,
+                open_supervisor(
+                    Ports(drivers, volumes, containers, logs, events, time.time_ns), on_exit=on_exit
+                ) as supervisor,
+            ):
                 archives, execs = Archives(launcher, roots, layout), Execs(events, services)
                 health = HealthChecks(supervisor, events, services)
                 parts = Parts(

@@ -149,8 +149,11 @@ async def open_bench(
 ) -> AsyncIterator[Bench]:
     """A driver for the length of the block; without ``detached`` its containers have to have ended then."""
     (root / "run").mkdir(exist_ok=True)
-    async with open_launchers(str(root), str(root / "run"), detached=detached) as launcher:
-        driver = (await open_drivers(launcher, Roots(root), str(root / "cache")))[name]
+    async with (
+        open_launchers(str(root), str(root / "run"), detached=detached) as launcher,
+        open_drivers(launcher, Roots(root), str(root / "cache")) as drivers,
+    ):
+        driver = drivers[name]
         bench = Bench(root, launcher, driver, pid_mode)
         yield bench
         if not detached:

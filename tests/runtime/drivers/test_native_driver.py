@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import trio
 from bireme.drivers import capabilities
 from bireme.drivers.native import NativeDriver
 from bireme.drivers.plan import Requests
+from bireme.drivers.readiness import Readiness
 from bireme.drivers.seccomp import Filters
 from bireme.launcher.client import Launched
 from bireme.launcher.launchers import Launchers
@@ -131,7 +133,7 @@ def driver_of(launcher: FakeLauncher, *found: tuple[Any, Launched]) -> NativeDri
     root = Path(launcher.facts["root"])
     real = cast(Launchers, launcher)
     requests = Requests(real.facts, Roots(root), Filters(real, str(root / "cache")))
-    return NativeDriver(real, Roots(root), requests, dict(found))
+    return NativeDriver(real, Roots(root), requests, Readiness(select.epoll()), dict(found))
 
 
 def plain(*args: str, **changes: Any) -> ContainerConfig:
