@@ -60,9 +60,9 @@ class Actor:
             async with trio.open_nursery() as self._nursery:
                 self.started()
                 while True:
-                    self._dispatch(*await self.mailbox.receive())
                     for message, reply in self.mailbox.waiting():
                         self._dispatch(message, reply)
+                    self._dispatch(*await self.mailbox.receive())
 
     def spawn(self, child: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Run a slow thing beside the mailbox; ``child`` is ``protected``."""
