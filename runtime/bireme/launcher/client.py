@@ -145,15 +145,22 @@ class Launcher:
 
     @asynccontextmanager
     async def sole_writer(self, container: str) -> AsyncIterator[None]:
-        """Nobody else mounts its writable layer meanwhile: a second mount empties the first one's work directory."""
-        lock = self._writers.setdefault(container, trio.Lock())
+        """Nobody else mounts its writable layer meanwhile: a second mount empties the first one's work directory.
+
+        No checkpoint where nobody does.
+        """
+        lock = self._writers.get(container)
+        if lock is None:
+            lock = self._writers[container] = trio.Lock()
+            lock.acquire_nowait()
+        else:
+            await lock.acquire()
         try:
-            async with lock:
-                yield
+            yield
         finally:
-            statistics = lock.statistics()
-            if not (statistics.locked or statistics.tasks_waiting):
-                self._writers.pop(container, None)
+            lock.release()
+            if not lock.locked():
+                del self._writers[container]
 
     async def kill(self, process: int, signum: int) -> None:
         """Send a signal; nothing happens if the process has ended."""
@@ -268,20 +275,28 @@ class Launcher:
         return ask.outcome()
 
     async def _send(self, ask: Ask, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-        """Send one request. Cancelled: it was not sent."""
-        message = {"id": ask.number, "op": ask.operation, "request": request}
+        """Send one request, with a checkpoint only if it has to wait for its turn. Cancelled: it was not sent."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self._sending.locked() and self._sent(ask, request, descriptors):
+            return
         async with self._sending:
-            while not self._gone:
-                try:
-                    _protocol.send(self._connection.sock, message, descriptors)
-                except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self._connection.sock.fileno())
-                except _protocol.Disconnected:
-                    break
-                else:
-                    if ask.number != _NO_ANSWER:
-                        self._asks[ask.number] = ask
-                    return
+            while not self._sent(ask, request, descriptors):
+                await trio.lowlevel.wait_writable(self._connection.sock.fileno())
+
+    def _sent(self, ask: Ask, request: Mapping[str, Any], descriptors: Sequence[int]) -> bool:
+        """Whether the socket has taken it. Raises DriverError if nobody will ever read it."""
+        if not self._gone:
+            try:
+                message = {"id": ask.number, "op": ask.operation, "request": request}
+                _protocol.send(self._connection.sock, message, descriptors)
+            except BlockingIOError:
+                return False
+            except _protocol.Disconnected:
+                pass
+            else:
+                if ask.number != _NO_ANSWER:
+                    self._asks[ask.number] = ask
+                return True
         raise DriverError(self._gone or "the launcher has ended")
 
     async def _launch(self, operation: str, container: str, request: Mapping[str, Any]) -> Launched:
