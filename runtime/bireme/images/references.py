@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from bireme_actors import InvalidConfig
 
@@ -75,6 +76,7 @@ class Reference:
         return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Reference:
     """Read and normalise a name. Raises InvalidConfig with Docker's words."""
     if _HEX_ID.fullmatch(text):
