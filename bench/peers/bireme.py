@@ -35,7 +35,7 @@ def opened(site: Site) -> Iterator[Session]:
 
         yield Session(
             version=_version(),
-            parallels=(1, 2, 4, 8, 16),
+            parallels=(1, 2, 4, 8, 16, 32),
             start=embedded.start,
             run={"library": embedded.life, "command": served.words.life},
             shared=embedded.shared,

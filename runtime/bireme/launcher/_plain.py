@@ -267,6 +267,8 @@ class PlainSetup:
         key = (add.__name__, len(own), *arguments)
         block = self._blocks.get(key)
         if block is None:
+            if len(self._blocks) >= _MOST_KNOWN:
+                self._blocks.clear()
             first = len(self._calls)
             add([Own(number) for number in range(len(own))], *arguments)
             block = self._blocks[key] = self._calls.block(first)
