@@ -44,11 +44,14 @@ class Readiness:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 for fd, _ in self._epoll.poll(0):
-                    wake = self._wakes[fd]
-                    self.forget(fd)
-                    wake()
+                    self._wake(fd)
         finally:
             self._wakes.clear()
+
+    def _wake(self, fd: int) -> None:
+        wake = self._wakes[fd]
+        self.forget(fd)
+        wake()
 
 
 @asynccontextmanager

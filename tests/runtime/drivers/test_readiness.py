@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,18 @@ async def test_who_has_news_is_woken_once_and_nobody_else(pipe: Pipe) -> None:
         assert not silence.is_set()
     for fd in quiet:
         os.close(fd)
+
+
+async def test_who_has_been_woken_is_held_no_longer(pipe: Pipe) -> None:
+    """Else the last one would keep its container's log open."""
+    async with open_readiness() as readiness:
+        news = trio.Event()
+        left = weakref.ref(news)
+        readiness.watch(pipe[0], news.set)
+        os.write(pipe[1], b"x")
+        await woken([news])
+        del news
+        assert left() is None
 
 
 async def test_the_end_is_news(pipe: Pipe) -> None:
