@@ -27,6 +27,12 @@ def rate(outcome: Outcome, system: str, size: int, scenario: str = "start") -> f
     return statistics.median(found) if found else None
 
 
+def comparable(outcome: Outcome, system: str, size: int) -> int:
+    """The largest number of containers up to ``size`` of which a system was measured; ``size`` if there is none."""
+    measured = {s.size for s in outcome.of("start", system, "running") if s.size <= size}
+    return max(measured, default=size)
+
+
 def parallel(outcome: Outcome, system: str, scenario: str = "start") -> int | None:
     """The degree of parallelism that was best for a system."""
     return next((s.parallel for s in outcome.of(scenario, system, "running")), None)

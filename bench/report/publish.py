@@ -50,13 +50,14 @@ def _machine(outcome: Outcome) -> str:
 
 
 def _row(outcome: Outcome, system: str, size: int) -> str:
-    rate = figures.rate(outcome, system, size)
+    same = figures.comparable(outcome, system, size)
+    rate = _text(figures.rate(outcome, system, same)) + (f" (of {same})" if same != size else "")
     ways = dict.fromkeys(sample.case for sample in outcome.of("exit", system))
     direct = next((way for way in ways if way != "command"), next(iter(ways), ""))
     lives = figures.latencies(outcome, "exit", system, direct)
     command = figures.latencies(outcome, "exit", system, "command") if direct != "command" else []
     version = outcome.versions[system].split(",")[0].replace("version ", "").removeprefix(f"{system} ")
-    return f"| {system} ({version}) | {_text(rate)} | {_pair(lives)} | {_middle(command)} |"
+    return f"| {system} ({version}) | {rate} | {_pair(lives)} | {_middle(command)} |"
 
 
 def _text(value: float | None) -> str:

@@ -44,10 +44,10 @@ def goals(outcome: Outcome) -> Iterator[Goal]:
 def _starts(outcome: Outcome) -> Iterator[Goal]:
     sizes = figures.sizes(outcome)
     size = 300 if 300 in sizes else max(sizes, default=0)
-    ours = figures.rate(outcome, "bireme", size)
     for peer, bound in (("bound", 0.6), ("crun", 1.5), ("crun-same", 1.5), ("docker", 25.0), ("podman", 15.0)):
-        theirs = figures.rate(outcome, peer, size)
-        yield Goal(f"start, N = {size}: rate / {peer}", f"≥ {bound:g}", _ratio(ours, theirs), bound, at_least=True)
+        same = figures.comparable(outcome, peer, size)
+        ratio = _ratio(figures.rate(outcome, "bireme", same), figures.rate(outcome, peer, same))
+        yield Goal(f"start, N = {same}: rate / {peer}", f"≥ {bound:g}", ratio, bound, at_least=True)
     largest = max(sizes, default=0)
     cost = figures.marginal(outcome, "bireme", largest)
     yield Goal(f"cost of the last hundred of {largest} / the first", "≤ 1.2", cost, 1.2, at_least=False)

@@ -63,6 +63,14 @@ def test_goals_compare_within_the_run() -> None:
     assert "| start, N = 300: rate / docker | ≥ 25 | not measured | |" in text
 
 
+def test_a_system_that_is_too_slow_for_a_size_is_compared_at_the_largest_that_it_has() -> None:
+    ours = [started("bireme", evenly(count, each)) for count, each in ((300, 0.004), (100, 0.005), (30, 1.0))]
+    found = outcome(*ours, started("docker", evenly(100, 0.2)), started("docker", evenly(30, 0.1)))
+    assert "| start, N = 100: rate / docker | ≥ 25 | 40 | yes |" in ratios.table(found)
+    found.host = dict.fromkeys(("processor", "kernel", "system", "python", "files", "load", "claim"), "x")
+    assert "| docker (1) | 5 (of 100) |  |  |" in publish.summary(found)
+
+
 def test_memory_is_what_running_adds_to_idling() -> None:
     values = [3000.0 * 1024, 1000.0 * 1024, 12.0, 2.0]
     sample = Sample(scenario="memory", system="docker", case="pss", size=10, unit="bytes", values=values)
