@@ -47,11 +47,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "bireme._files": ((), frozenset()),
     "bireme.config": ((), frozenset()),
     "bireme._calls": (("bireme._syscalls",), frozenset()),
-    "bireme._batch": (("bireme._calls", "bireme._files"), frozenset()),
     "bireme.launcher": (("bireme._calls", "bireme._syscalls"), frozenset()),
     **dict.fromkeys(_CLIENT, (("bireme.launcher", *_CLIENT, *_BASE, *_ACTORS), frozenset({"trio"}))),
     "bireme.drivers": ((*_LAUNCHER, *_BASE, *_ACTORS), frozenset({"trio", "msgspec", "pyseccomp"})),
-    "bireme.storage": (("bireme.launcher", "bireme._batch", *_BASE, *_ACTORS), frozenset({"trio", "msgspec"})),
+    "bireme.storage": (("bireme.launcher", *_BASE, *_ACTORS), frozenset({"trio", "msgspec"})),
     "bireme.images": (
         ("bireme.images.registry", "bireme.storage", *_BASE, *_ACTORS),
         frozenset({"trio", "msgspec", "zstandard"}),
@@ -199,7 +198,7 @@ def test_no_modules_need_each_other_to_load(house: Mapping[str, Module]) -> None
 
 def test_only_system_calls_need_ctypes(house: Mapping[str, Module]) -> None:
     users = {name for name, module in house.items() for i in imports(module, house) if i.target == "ctypes"}
-    assert users == {"bireme._syscalls", "bireme._calls", "bireme._batch"}
+    assert users == {"bireme._syscalls", "bireme._calls"}
 
 
 def test_nothing_but_an_entry_point_reads_the_environment(house: Mapping[str, Module]) -> None:

@@ -152,7 +152,7 @@ class Calls:
         self._own: list[tuple[int, int]] = []
         self._constants: dict[bytes, int] = {}
         self._constant_buffers: list[object] = []
-        self._code = executable(_CODE)
+        self._code = _executable(_CODE)
         self._run = ctypes.PYFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p)(
             ctypes.addressof(ctypes.c_char.from_buffer(self._code))
         )
@@ -285,8 +285,7 @@ class Calls:
         return results.index(_PENDING)
 
 
-def executable(code: bytes) -> mmap.mmap:
-    """Memory with machine code in it. Raises OSError where memory cannot be made executable."""
+def _executable(code: bytes) -> mmap.mmap:
     memory = mmap.mmap(-1, mmap.PAGESIZE, flags=_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     memory.write(code)
     address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))

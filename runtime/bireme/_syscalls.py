@@ -1,4 +1,4 @@
-"""The system calls that Python's standard library lacks; ``_calls`` and ``_batch`` alone touch ``ctypes`` besides.
+"""The system calls that Python's standard library lacks: with ``_calls`` the only module that touches ``ctypes``.
 
 Each raises OSError with the call's errno. The library is loaded as ``PyDLL``: a call keeps the interpreter lock, so
 that ``clone3`` copies a process whose lock is held by the very thread that goes on in the child. Only ``syncfs``,

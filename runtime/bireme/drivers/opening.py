@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from bireme.drivers.farmed import FarmedDriver
 from bireme.drivers.native import NativeDriver
 from bireme.drivers.plan import Requests, RootRequests
-from bireme.drivers.readiness import Readiness, open_readiness
-from bireme.drivers.runtimes import RUNTIMES, find_runtime
+from bireme.drivers.readiness import open_readiness
+from bireme.drivers.runtimes import RUNTIMES, Runtime, find_runtime
 from bireme.drivers.seccomp import Filters
 from bireme_actors import ContainerId, InvalidConfig
 
@@ -23,18 +23,9 @@ NATIVE = NativeDriver.name
 class Drivers(Mapping[str, NativeDriver]):
     """By name; made by ``open_drivers``. Iterating gives those of the table; a path of an OCI runtime is a name too."""
 
-    def __init__(
-        self,
-        launcher: Launchers,
-        roots: RootRequests,
-        requests: Requests,
-        readiness: Readiness,
-        native: NativeDriver,
-    ) -> None:
-        self._launcher = launcher
-        self._roots = roots
-        self._requests = requests
-        self._readiness = readiness
+    def __init__(self, native: NativeDriver, farm_out: Callable[[Runtime], NativeDriver]) -> None:
+        self._native = native
+        self._farm_out = farm_out
         self._made = {NATIVE: native}
 
     def __getitem__(self, name: str) -> NativeDriver:
@@ -43,9 +34,7 @@ class Drivers(Mapping[str, NativeDriver]):
                 runtime = find_runtime(name)
             except InvalidConfig:
                 raise KeyError(name) from None
-            self._made[name] = FarmedDriver(
-                runtime, self._launcher, self._roots, self._requests, self._readiness, self._made[NATIVE].found
-            )
+            self._made[name] = self._farm_out(runtime)
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -56,7 +45,7 @@ class Drivers(Mapping[str, NativeDriver]):
 
     async def end_unclaimed(self) -> tuple[ContainerId, ...]:
         """End what was found and not adopted by any of them. As the native driver's."""
-        return await self._made[NATIVE].end_unclaimed()
+        return await self._native.end_unclaimed()
 
 
 @asynccontextmanager
@@ -69,8 +58,8 @@ async def open_drivers(launcher: Launchers, roots: RootRequests, cache_dir: str)
     requests = Requests(launcher.facts, roots, Filters(launcher, cache_dir))
     found = {ContainerId(facts["container"]): launched for facts, launched in await launcher.containers()}
     async with open_readiness() as readiness:
-        native = NativeDriver(launcher, roots, requests, readiness, found)
-        yield Drivers(launcher, roots, requests, readiness, native)
+        shared = (launcher, roots, requests, readiness, found)
+        yield Drivers(NativeDriver(*shared), lambda runtime: FarmedDriver(runtime, *shared))
 
 
 def check_driver(name: str) -> None:

@@ -251,7 +251,7 @@ class PlainSetup:
         identity = self._identities.find(view, request)
         calls.clear()
         mounts = [fd for pair in view.attached for fd in pair]
-        own = (*group.entered, view.root, view.root, *mounts)
+        own = (*group.entered, view.root, *mounts)
         self._once(self._enter, own, len(group.entered), namespaces, request["shm_size"], stdio[0] >= 0)
         self._network(request)
         self._stdio(stdio, identity.uid)
@@ -281,16 +281,16 @@ class PlainSetup:
         for fd in own[:entered]:
             calls.add("write", fd, text("0"), 1)
         calls.add("unshare", sys_.CLONE_NEWCGROUP | namespaces)
-        self._enter_root(*own[entered : entered + 2])
+        self._enter_root(own[entered])
         self._kernels_own(shm_size, bool(entered) or self._host.devices_guarded, stdin)
-        mounts = own[entered + 2 :]
+        mounts = own[entered + 1 :]
         for held, place in zip(mounts[::2], mounts[1::2], strict=True):
             calls.add("move_mount", held, text(""), place, text(""), _DETACHED | _ONTO)
 
-    def _enter_root(self, root: Own, root_again: Own) -> None:
+    def _enter_root(self, root: Own) -> None:
         calls, text = self._calls, self._calls.constant
         calls.add("move_mount", root, text(""), _AT, text(self._host.mount_place), _DETACHED)
-        calls.add("fchdir", root_again)
+        calls.add("fchdir", root)
         calls.add("pivot_root", text("."), text("."))
         calls.add("umount2", text("."), sys_.MNT_DETACH | sys_.UMOUNT_NOFOLLOW)
         calls.add("chdir", text("/"))

@@ -14,7 +14,6 @@ import contextlib
 import os
 import secrets
 import threading
-from collections.abc import Iterator
 
 CAPACITY = 64
 """Directories that are made next to each other; the files in each are a dozen."""
@@ -22,69 +21,43 @@ CAPACITY = 64
 PREFIX = "berth."
 
 
-class _Place:
-    """A directory to make others in."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.room = CAPACITY
-        self.users = 0
-
-
 class Berth:
-    """Says where to make directories, to any number of threads."""
+    """Makes directories, for any number of threads."""
 
     def __init__(self, trash: str) -> None:
         """``trash`` is a directory on the file system of what is to be made, and spreads what is made in it."""
         self._trash = trash
         self._lock = threading.Lock()
-        self._place: _Place | None = None
+        self._path = ""
+        self._room = 0
 
-    @contextlib.contextmanager
-    def beside(self, path: str) -> Iterator[str]:
-        """Where to make ``path``, a name that there has not been before, which is to be renamed within the block.
-
-        If the block is left by an exception, what is empty there is removed. Raises OSError.
-        """
+    def make(self, path: str, mode: int) -> None:
+        """Make a directory, with a name that there has not been before. Raises OSError."""
         with self._lock:
-            place = self._enter()
-        made = f"{place.path}/{os.path.basename(path)}"
-        try:
-            yield made
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.rmdir(made)
-            raise
-        finally:
-            with self._lock:
-                self._leave(place)
+            beside = f"{self._place()}/{os.path.basename(path)}"
+            os.mkdir(beside, mode)
+            try:
+                os.rename(beside, path)
+            except BaseException:
+                os.rmdir(beside)
+                raise
 
     def close(self) -> None:
-        """Remove it, once nobody is in it."""
+        """Remove it."""
         with self._lock:
-            place, self._place = self._place, None
-            if place is not None:
-                _remove(place)
+            self._leave()
 
-    def _enter(self) -> _Place:
-        place = self._place
-        if place is None:
+    def _place(self) -> str:
+        if not self._room:
+            self._leave()
             path = f"{self._trash}/{PREFIX}{secrets.token_hex(4)}"
             os.mkdir(path, 0o700)
-            place = self._place = _Place(path)
-        place.users += 1
-        place.room -= 1
-        if not place.room:
-            self._place = None
-        return place
+            self._path, self._room = path, CAPACITY
+        self._room -= 1
+        return self._path
 
-    def _leave(self, place: _Place) -> None:
-        place.users -= 1
-        if place is not self._place:
-            _remove(place)
-
-
-def _remove(place: _Place) -> None:
-    if not place.users:
-        with contextlib.suppress(OSError):
-            os.rmdir(place.path)
+    def _leave(self) -> None:
+        if self._path:
+            with contextlib.suppress(OSError):
+                os.rmdir(self._path)
+            self._path, self._room = "", 0

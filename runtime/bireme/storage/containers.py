@@ -8,14 +8,12 @@ record is written; where it is known to have nothing, all of this is one job wit
 
 from __future__ import annotations
 
-import contextlib
+import os
 from collections.abc import Iterator
 
 import trio
 
-from bireme._batch import Batch
 from bireme.storage import _format
-from bireme.storage._berths import Berth
 from bireme.storage._errors import translated
 from bireme.storage._trash import move_away
 from bireme.storage.durable import Disk, Steps
@@ -106,38 +104,20 @@ class ContainerDirectories:
                 yield record
 
     def _make(self, config: ContainerConfig, owned: list[Mount], data: bytes) -> Steps[None]:
-        with self._staging(config, owned) as batch:
-            yield from self._record(config, owned, data, batch)
+        self._stage(config, owned)
+        yield from self._record(config, owned, data)
 
     def _stage(self, config: ContainerConfig, owned: list[Mount]) -> None:
-        with self._staging(config, owned) as batch:
-            batch.run()
+        self._berth.make(self._layout.container(config.id), 0o700)
+        self._roots.make(config)
+        for mount in owned:
+            self._volume_berth.make(self._layout.staged(mount.volume), 0o755)
 
-    @contextlib.contextmanager
-    def _staging(self, config: ContainerConfig, owned: list[Mount]) -> Iterator[Batch]:
-        """What makes the container's directory, its root and the staged volumes; to be run within the block."""
-        batch, layout = Batch(), self._layout
-        with contextlib.ExitStack() as berths:
-
-            def make(path: str, mode: int, berth: Berth) -> None:
-                beside = berths.enter_context(berth.beside(path))
-                batch.mkdir(beside, mode)
-                batch.rename(beside, path)
-
-            make(layout.container(config.id), 0o700, self._berth)
-            self._roots.lay_out(config, batch)
-            for mount in owned:
-                make(layout.staged(mount.volume), 0o755, self._volume_berth)
-            yield batch
-
-    def _record(
-        self, config: ContainerConfig, owned: list[Mount], data: bytes, before: Batch | None = None
-    ) -> Steps[None]:
+    def _record(self, config: ContainerConfig, owned: list[Mount], data: bytes) -> Steps[None]:
         """Write the record, then put the volumes in their places."""
-        layout = self._layout
-        moves = [(layout.staged(mount.volume), layout.volume(mount.volume)) for mount in owned]
-        besides = [layout.staging] if owned else []
-        return write_config(layout, config.id, data, before=before, after=moves, besides=besides)
+        yield from write_config(self._layout, config.id, data, *([self._layout.staging] if owned else []))
+        for mount in owned:
+            os.rename(self._layout.staged(mount.volume), self._layout.volume(mount.volume))
 
     async def _undo(self, config: ContainerConfig, owned: list[Mount]) -> None:
         """The container first, so that no record names a volume that is not there."""

@@ -155,8 +155,8 @@ class Disk:
 
     def _appoint(self) -> None:
         """Let the first job's task lead the next pass, if none does yet and a pass may be made."""
-        full = len(self._queue) >= LARGEST_PASS
-        if self._queue and not self._gathering and (not self._under_way or (full and self._under_way < LANES)):
+        beside = self._under_way < LANES and len(self._queue) >= LARGEST_PASS
+        if self._queue and not self._gathering and (not self._under_way or beside):
             first = self._queue[0]
             self._gathering = first.leads = True
             first.wake.set()

@@ -14,10 +14,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
 
 from bireme import _files
-from bireme._batch import Batch
 from bireme.storage import _format
 from bireme.storage.durable import Flush, Steps
 from bireme.storage.paths import NEW, Layout, list_ids
@@ -31,36 +29,20 @@ _STATES_BYTES = 1 << 16
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def write_config(
-    layout: Layout,
-    container: ContainerId,
-    data: bytes,
-    *,
-    before: Batch | None = None,
-    after: Sequence[tuple[str, str]] = (),
-    besides: Sequence[str] = (),
-) -> Steps[None]:
-    """Write beside, have it flushed, with the names in the directories that are ``besides`` to be durable; rename.
-
-    What is to be done ``before``, and then renamed ``after`` it, goes along with that.
-    """
+def write_config(layout: Layout, container: ContainerId, data: bytes, *besides: str) -> Steps[None]:
+    """Write beside, have it flushed, with the names in the directories that are ``besides`` to be durable; rename."""
     path = layout.config(container)
-    writing, moving = before or Batch(), Batch()
-    writing.write_open(path + NEW, data, 0o600, _WRITE)
-    moving.rename(path + NEW, path)
-    for source, target in after:
-        moving.rename(source, target)
+    fd = os.open(path + NEW, _WRITE, 0o600)
     try:
-        (fd,) = writing.run()
-        try:
-            yield Flush(fd, (layout.container(container), layout.containers, *besides))
-            moving.run()
-        finally:
-            os.close(fd)
+        _files.write_all(fd, data)
+        yield Flush(fd, (layout.container(container), layout.containers, *besides))
+        os.rename(path + NEW, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(path + NEW)
         raise
+    finally:
+        os.close(fd)
 
 
 def write_state(layout: Layout, container: ContainerId, data: bytes) -> None:

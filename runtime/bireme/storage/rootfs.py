@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bireme._batch import Batch
+from bireme import _files
 from bireme.storage import _names
 from bireme.storage.paths import Layout
 from bireme_actors import ContainerConfig, ContainerId, InvalidConfig, Mount, Tmpfs, mount_table, tmpfs_options
@@ -43,17 +43,16 @@ class OverlayRootfs:
             if tmpfs.destination in (_HOSTNAME, _HOSTS, _RESOLV_CONF):
                 raise InvalidConfig(f"cannot mount tmpfs over existing file, file exists {tmpfs.destination}")
 
-    def lay_out(self, config: ContainerConfig, batch: Batch) -> None:
-        """What makes the writable layer and the files in the container's directory."""
-        batch.mkdir(self._layout.upper(config.id), 0o755)
-        batch.mkdir(self._layout.work(config.id), 0o700)
+    def make(self, config: ContainerConfig) -> None:
+        """Make the writable layer and the files in the container's directory. Blocks on the disk. Raises OSError."""
+        os.mkdir(self._layout.upper(config.id), 0o755)
+        os.mkdir(self._layout.work(config.id), 0o700)
         host = config.network == "host"
         name = config.hostname or (os.uname().nodename if host else config.id[:_SHORT_ID])
-        hosts = _names.hosts(self._hosts.read() if host else None, config.extra)
-        batch.write(self._layout.hostname(config.id), f"{name}\n".encode("utf-8", "surrogateescape"), 0o644)
-        batch.write(self._layout.hosts(config.id), hosts, 0o644)
+        _write(self._layout.hostname(config.id), f"{name}\n".encode("utf-8", "surrogateescape"))
+        _write(self._layout.hosts(config.id), _names.hosts(self._hosts.read() if host else None, config.extra))
         servers = self._resolv_conf.read() if host else without_loopback(self._resolv_conf.read())
-        batch.write(self._layout.resolv_conf(config.id), _names.resolv_conf(servers, config.extra), 0o644)
+        _write(self._layout.resolv_conf(config.id), _names.resolv_conf(servers, config.extra))
 
     def root_request(self, config: ContainerConfig) -> RootRequest:
         """Everything to mount, relative to ROOT. Raises ImageNotFound."""
@@ -122,3 +121,11 @@ def mount_request(mount: Mount | Tmpfs, paths: Layout) -> MountRequest:
 
 def _mount(source: str, target: str, read_only: bool) -> MountRequest:
     return {"source": source, "target": target, "read_only": read_only}
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        _files.write_all(fd, data)
+    finally:
+        os.close(fd)

@@ -17,7 +17,6 @@ from typing import Any
 
 import trio
 
-from bireme import _batch
 from bireme.storage import open_root
 from bireme_actors import ContainerConfig, ContainerState, Status
 from tests.runtime.storage._stores import Stores
@@ -79,8 +78,7 @@ def die() -> None:
 
 
 def patch(step: int, *, middle: bool) -> None:
-    """Die at the ``step``-th change; each is made by itself for that."""
-    _batch._machine = None
+    """Die at the ``step``-th change."""
     left = step
 
     def wrapped(name: str) -> Callable[..., Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import trio
 
-from bireme._batch import Batch
 from bireme.storage import ContainerDirectories, Disk, JsonLogs, Layout, OverlayRootfs, VolumeDirectories
 from bireme.storage._berths import PREFIX
 from bireme_actors import ContainerConfig, ContainerId, Mount, VolumeId, new_id
@@ -58,16 +57,10 @@ class Stores:
 
     def stage(self, config: ContainerConfig) -> None:
         """Make all of a container but its record, and stop there."""
-        self.make_root(config)
+        os.mkdir(self.layout.container(config.id), 0o700)
+        self.rootfs.make(config)
         for mount in config.mounts:
             os.mkdir(self.layout.staged(mount.volume), 0o755)
-
-    def make_root(self, config: ContainerConfig) -> None:
-        """Make the container's directory with its writable layer and files."""
-        batch = Batch()
-        batch.mkdir(self.layout.container(config.id), 0o700)
-        self.rootfs.lay_out(config, batch)
-        batch.run()
 
     async def create_volume(self) -> VolumeId:
         """One of a new container."""

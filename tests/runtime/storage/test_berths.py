@@ -15,18 +15,10 @@ def berths(layout: Layout) -> list[str]:
     return [name for trash in layout.trash for name in os.listdir(trash) if name.startswith(PREFIX)]
 
 
-def make_in(berth: Berth, path: str, mode: int = 0o700) -> str:
-    """Make a directory; the berth in which that was."""
-    with berth.beside(path) as beside:
-        os.mkdir(beside, mode)
-        os.rename(beside, path)
-    return os.path.dirname(beside)
-
-
 def test_a_directory_is_made_as_asked_for(layout: Layout) -> None:
     berth = Berth(layout.trash[1])
     path = f"{layout.containers}/one"
-    make_in(berth, path)
+    berth.make(path, 0o700)
     assert os.stat(path).st_mode & 0o7777 == 0o700
     assert os.listdir(path) == []
     assert len(berths(layout)) == 1
@@ -39,27 +31,17 @@ def test_a_full_berth_gives_way_to_another(layout: Layout) -> None:
     berth = Berth(layout.trash[1])
     seen = set()
     for number in range(2 * CAPACITY + 1):
-        seen.add(make_in(berth, f"{layout.containers}/{number}"))
+        berth.make(f"{layout.containers}/{number}", 0o700)
+        (name,) = berths(layout)
+        seen.add(name)
     assert len(seen) == 3
-    assert len(berths(layout)) == 1
 
 
 def test_what_cannot_be_moved_into_place_leaves_nothing(layout: Layout) -> None:
     berth = Berth(layout.trash[1])
     with pytest.raises(FileNotFoundError):
-        make_in(berth, f"{layout.containers}/nowhere/one")
+        berth.make(f"{layout.containers}/nowhere/one", 0o700)
     berth.close()
-    assert not berths(layout)
-
-
-def test_a_full_berth_stays_until_the_last_has_left_it(layout: Layout) -> None:
-    berth = Berth(layout.trash[1])
-    with berth.beside(f"{layout.containers}/slow") as beside:
-        for number in range(CAPACITY):
-            make_in(berth, f"{layout.containers}/{number}")
-        berth.close()
-        os.mkdir(beside)
-        os.rename(beside, f"{layout.containers}/slow")
     assert not berths(layout)
 
 
@@ -68,7 +50,7 @@ def test_several_threads_make_directories_at_once(layout: Layout) -> None:
 
     def make(thread: int) -> None:
         for number in range(4 * CAPACITY):
-            make_in(berth, f"{layout.containers}/{thread}.{number}")
+            berth.make(f"{layout.containers}/{thread}.{number}", 0o700)
 
     threads = [threading.Thread(target=make, args=(number,)) for number in range(3)]
     for thread in threads:
@@ -76,14 +58,14 @@ def test_several_threads_make_directories_at_once(layout: Layout) -> None:
     for thread in threads:
         thread.join()
     assert len(os.listdir(layout.containers)) == 12 * CAPACITY + 1
-    assert not berths(layout)
+    assert len(berths(layout)) == 1
 
 
 async def test_the_disk_leaves_none_behind_and_a_crash_leaves_trash(layout: Layout) -> None:
     async with open_disk(layout) as disk:
-        make_in(disk.berth(layout.trash[0]), f"{layout.staging}/one", 0o755)
+        disk.berth(layout.trash[0]).make(f"{layout.staging}/one", 0o755)
         assert len(berths(layout)) == 1
     assert not berths(layout)
-    make_in(Berth(layout.trash[1]), f"{layout.containers}/two")
+    Berth(layout.trash[1]).make(f"{layout.containers}/two", 0o700)
     empty_trash(layout)
     assert not berths(layout)

@@ -13,7 +13,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bireme import _batch, _files
+from bireme import _files
 from bireme import _syscalls as sys_
 from bireme.storage import _format, durable
 from bireme_actors import (
@@ -109,11 +109,7 @@ def test_fields_of_a_later_version_are_passed_over_and_missing_ones_have_their_d
 
 
 def _calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What happens to the disk from now on, in order: the call, and the last part of the path.
-
-    Each operation is done by itself for that, as on machines that have no other way.
-    """
-    monkeypatch.setattr(_batch, "_machine", None)
+    """What happens to the disk from now on, in order: the call, and the last part of the path."""
     calls: list[tuple[str, str]] = []
     names: dict[int, str] = {}
 
@@ -246,7 +242,6 @@ async def test_what_cannot_be_written_leaves_nothing_and_says_so(
             raise OSError(28, "No space left on device")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(_batch, "_machine", None)
     monkeypatch.setattr(durable, "_unwritten", lambda: 1 << 40)
     refusals = 0
     for step in range(1, 20):

@@ -17,7 +17,8 @@ from tests.runtime.storage._stores import Stores, config_with_volumes, read, tre
 
 def test_a_layer_is_made_with_its_files(stores: Stores) -> None:
     config = config_with_volumes("/a")
-    stores.make_root(config)
+    os.mkdir(stores.layout.container(config.id), 0o700)
+    stores.rootfs.make(config)
     assert tree(stores.layout.container(config.id)) == ["hostname", "hosts", "resolv.conf", "upper", "work"]
     assert os.stat(stores.layout.upper(config.id)).st_mode & 0o7777 == 0o755
     assert os.stat(stores.layout.container(config.id)).st_mode & 0o7777 == 0o700
@@ -28,7 +29,8 @@ def test_a_layer_is_made_with_its_files(stores: Stores) -> None:
 def test_without_a_network_there_is_the_loopback_only(stores: Stores) -> None:
     named, nameless = config_with_volumes(hostname="db"), config_with_volumes()
     for config, name in ((named, "db"), (nameless, nameless.id[:12])):
-        stores.make_root(config)
+        os.mkdir(stores.layout.container(config.id), 0o700)
+        stores.rootfs.make(config)
         assert read(stores.layout.hostname(config.id)) == f"{name}\n".encode()
         assert read(stores.layout.hosts(config.id)) == LOOPBACK_HOSTS
     assert b"127.0.0.1\tlocalhost\n" in LOOPBACK_HOSTS
@@ -38,7 +40,8 @@ def test_what_the_user_says_of_names_is_in_them(stores: Stores) -> None:
     names = {"HostConfig": {"ExtraHosts": ["db:10.0.0.5", "me:host-gateway"], "Dns": ["10.0.0.1"]}}
     alone, host = config_with_volumes(extra=names), config_with_volumes(network="host", extra=names)
     for config in (alone, host):
-        stores.make_root(config)
+        os.mkdir(stores.layout.container(config.id), 0o700)
+        stores.rootfs.make(config)
     assert read(stores.layout.hosts(alone.id)) == LOOPBACK_HOSTS + b"10.0.0.5\tdb\n"
     own = HostFile("/etc/hosts").read()
     assert read(stores.layout.hosts(host.id)) == own + b"10.0.0.5\tdb\n127.0.0.1\tme\n"
@@ -47,7 +50,8 @@ def test_what_the_user_says_of_names_is_in_them(stores: Stores) -> None:
 
 def test_with_the_hosts_network_the_files_are_the_hosts(stores: Stores) -> None:
     config = config_with_volumes(network="host")
-    stores.make_root(config)
+    os.mkdir(stores.layout.container(config.id), 0o700)
+    stores.rootfs.make(config)
     assert read(stores.layout.hosts(config.id)) == HostFile("/etc/hosts").read()
     assert read(stores.layout.resolv_conf(config.id)) == HostFile("/etc/resolv.conf").read()
     assert read(stores.layout.hostname(config.id)) == f"{os.uname().nodename}\n".encode()
