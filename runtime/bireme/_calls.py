@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NAMES = (
-    "write", "socket", "ioctl", "execve", "chdir", "fchdir", "fchown", "umask", "setsid", "setgroups", "setresuid",
-    "setresgid", "capset", "pivot_root", "prctl", "mount", "umount2", "sethostname", "exit_group", "openat", "mkdirat",
-    "mknodat", "symlinkat", "unshare", "dup3", "prlimit64", "seccomp", "move_mount", "close_range", "openat2",
-    "mount_setattr",
+    "write", "rt_sigprocmask", "socket", "ioctl", "execve", "chdir", "fchdir", "fchown", "umask", "setsid",
+    "setgroups", "setresuid", "setresgid", "capset", "pivot_root", "prctl", "mount", "umount2", "sethostname",
+    "exit_group", "openat", "mkdirat", "mknodat", "symlinkat", "unshare", "dup3", "prlimit64", "seccomp",
+    "move_mount", "close_range", "openat2", "mount_setattr",
 )  # fmt: skip
 _NUMBERS = (
-    1, 41, 16, 59, 80, 81, 93, 95, 112, 116, 117, 119, 126, 155, 157, 165, 166, 170, 231, 257, 258, 259, 266, 272, 292,
-    302, 317, 429, 436, 437, 442,
+    1, 14, 41, 16, 59, 80, 81, 93, 95, 112, 116, 117, 119, 126, 155, 157, 165, 166, 170, 231, 257, 258, 259, 266, 272,
+    292, 302, 317, 429, 436, 437, 442,
 )  # fmt: skip
 NUMBERS = dict(zip(_NAMES, _NUMBERS, strict=True))
 """Of x86-64."""

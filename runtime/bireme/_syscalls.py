@@ -11,10 +11,11 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _waiting = ctypes.CDLL(None, use_errno=True)
@@ -57,6 +58,9 @@ CLONE_VM, CLONE_VFORK, CLONE_PIDFD, CLONE_PARENT = 0x100, 0x4000, 0x1000, 0x8000
 CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP = 0x100000000, 0x200000000
 CLONE_ARGUMENTS = 88
 """Bytes of what clone3(2) takes."""
+SA_NOCLDSTOP = 1
+SIGNALFD_SIGINFO = 128
+"""Bytes of what is read from a descriptor of signalfd(2)."""
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME = 1, 4, 8, 15
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_SECUREBITS = 23, 24, 28
@@ -213,10 +217,16 @@ def set_name(name: str) -> None:
     prctl(PR_SET_NAME, ctypes.addressof(text))
 
 
-def default_signal(number: int) -> None:
+def default_signal(number: int, flags: int = 0) -> None:
     """rt_sigaction(2): give a signal its default action, also one that the C library does not let its users name."""
-    action = ctypes.create_string_buffer(32)
+    action = ctypes.create_string_buffer(struct.pack("@PL", 0, flags), 32)
     _check(_syscall(_NUMBERS["rt_sigaction"], _long(number), action, None, _long(8)))
+
+
+def signalfd(numbers: Iterable[int]) -> int:
+    """signalfd(2): a descriptor, which does not block, of signals that this process has blocked."""
+    mask = ctypes.create_string_buffer(sum(1 << number - 1 for number in numbers).to_bytes(128, sys.byteorder), 128)
+    return _check(_libc.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK))
 
 
 def capget() -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """The launcher's children, from the clone to the exit that has been told.
 
-States of a process: cloned (``status`` open), started (``started`` set, its request answered), ended (``pidfd`` -1).
+States of a process: cloned (``status`` open), started (``started`` set, its request answered), ended (not ``alive``).
 A start that fails is answered only after its process has been reaped and its cgroup removed: an error means that
 nothing is left. An exit is noted in the container's directory before it is told.
 """
@@ -20,6 +20,7 @@ from bireme.launcher import _cgroups, _protocol, sandbox
 from bireme.launcher._loop import PRIORITY, Loop
 from bireme.launcher._processes import STREAMS, Pipes, Record, close_all
 from bireme.launcher._protocol import ABORTED, CONFLICT, DRIVER, Failure
+from bireme.launcher._reaper import Reaper, unblock
 from bireme.launcher._turns import Turns
 
 TYPE_CHECKING = False
@@ -45,7 +46,8 @@ class Clones:
         self._proc = proc
         self._voice = voice
         self._on_exit = on_exit
-        self._rest = _open_rest(loop, self._reap_strangers) if cgroups.host_pids else None
+        self._reaper = Reaper(loop, self._exited)
+        self._rest = _open_rest(loop) if cgroups.host_pids else None
         """Where no PID namespace ends what a container leaves."""
         self._last_number = _protocol.HOST_PIDS_NUMBERS if cgroups.host_pids else 0
         self.keeps_streams = False
@@ -133,7 +135,7 @@ class Clones:
 
     def _watch(self, record: Record) -> None:
         self.records[record.number] = record
-        self._loop.watch(record.pidfd, lambda: self._exited(record))
+        self._reaper.add(record)
 
     def clone(
         self, request_id: int, container: str, flags: int, cgroup: int | None
@@ -148,6 +150,7 @@ class Clones:
             raise
         record = self._note_birth(request_id, container, pid, pidfd)
         if pid == 0:
+            unblock()
             if self._cgroups.host_pids:
                 sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
             return record, theirs
@@ -197,6 +200,7 @@ class Clones:
         if record.group is not None:
             record.group.close_directory()
         record.host_pid = self._find_host_pid(record.pidfd)
+        record.close_pidfd()
         names = [name for name in STREAMS if name in record.streams]
         facts = {"process": record.number, "pid": record.host_pid, "started": record.started, "streams": names}
         if record.plain:
@@ -239,7 +243,7 @@ class Clones:
         assert group is not None, "every container has one"
 
         def ended() -> None:
-            self._reap_strangers()
+            self._reaper.look()
             self._process_ended(record, code, signum, finished)
             self._on_exit()
 
@@ -256,32 +260,16 @@ class Clones:
             return
         self._reap(record)
         record.pid, record.pidfd = record.heir, os.pidfd_open(record.heir)
-        self._loop.watch(record.pidfd, lambda: self._exited(record))
+        record.alive = True
+        self._reaper.add(record)
         if record.doomed:
             self.send_signal(record, signal.SIGKILL)
         else:
             self.started(record)
-        if self._rest is not None:
-            self._reap_strangers()
-
-    def _reap_strangers(self) -> None:
-        """What falls to us, of a helper that was killed or of a container without an init: nobody else will.
-
-        Of a helper that is at work the container's first process may fall to us before it has named it.
-        """
-        if self._rest is not None and any(record.helper for record in self.records.values()):
-            return
-        known = {pid for record in self.records.values() if record.alive for pid in (record.pid, record.heir)}
-        with contextlib.suppress(ChildProcessError):
-            while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in known:
-                os.waitpid(found.si_pid, 0)
 
     def _reap(self, record: Record) -> tuple[int, int]:
         """Wait for a process that has ended or is sure to: ``(exit code, signal or 0)``."""
-        _, status = os.waitpid(record.pid, 0)
-        self._loop.forget(record.pidfd)
-        os.close(record.pidfd)
-        record.pidfd = -1
+        status = self._reaper.reap(record)
         self._forget_freezing(record, "it has ended")
         if os.WIFSIGNALED(status):
             return 128 + os.WTERMSIG(status), os.WTERMSIG(status)
@@ -323,7 +311,6 @@ class Clones:
             self._loop.call_later(0.01, self._retry_groups)
 
     def _retry_groups(self) -> None:
-        self._reap_strangers()
         if self._rest:
             self._rest.again()
         if not self._cgroups.retry() or self._rest:
@@ -371,7 +358,7 @@ class Clones:
             signum = signal.SIGTERM
         record.doomed = record.doomed or not record.started
         if record.alive:
-            signal.pidfd_send_signal(record.pidfd, signum)
+            os.kill(record.pid, signum)
 
     # What is done to those that live
 
@@ -448,10 +435,9 @@ class Clones:
         self._cgroups.close()
 
 
-def _open_rest(loop: Loop, reap: Callable[[], None]) -> Rest:
-    from bireme.launcher import _host_pids, _rest  # only for those who share the PIDs of the host
+def _open_rest(loop: Loop) -> Rest:
+    from bireme.launcher import _rest  # only for those who share the PIDs of the host
 
-    _host_pids.watch_children(loop, reap)
     return _rest.Rest(loop)
 
 

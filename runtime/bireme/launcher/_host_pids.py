@@ -1,7 +1,7 @@
 """What a launcher lacks that shares the PIDs of the host, since it is not process 1 of a namespace of its own.
 
 - What a container's processes leave behind falls to the launcher as to an init (PR_SET_CHILD_SUBREAPER), also the first
-  process that another runtime has made. It hears of each that ends by SIGCHLD.
+  process that another runtime has made.
 - Signals with which a terminal or an administrator ends other programs do nothing to it. It handles them, rather than
   ignore them, so that what it executes has their default actions.
 - The kernel kills no container when the launcher is killed. That is left to the *guard*, a clone of it that waits for
@@ -19,11 +19,9 @@ from bireme import _syscalls as sys_
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
     from typing import NoReturn
 
     from bireme.launcher._cgroups import Cgroups
-    from bireme.launcher._loop import Loop
 
 _NOTHING_TO_US = (
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
@@ -34,25 +32,13 @@ _NOTHING_TO_US = (
 def take_orphans() -> None:
     """Become the parent of what loses its own among our descendants, and outlive the usual signals."""
     sys_.prctl(sys_.PR_SET_CHILD_SUBREAPER, 1)
-    for number in (signal.SIGCHLD, *_NOTHING_TO_US):
+    for number in _NOTHING_TO_US:
         signal.signal(number, _do_nothing)
         signal.siginterrupt(number, False)
 
 
 def _do_nothing(signum: int, frame: object) -> None:
     pass
-
-
-def watch_children(loop: Loop, callback: Callable[[], None]) -> None:
-    """Call back after any child of ours has ended."""
-    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-
-    def heard() -> None:
-        os.read(reading, 4096)
-        callback()
-
-    loop.watch(reading, heard)
 
 
 def start_guard(engine: socket.socket, cgroups: Cgroups) -> int:

@@ -276,6 +276,7 @@ class PlainSetup:
 
     def _enter(self, own: list[Own], entered: int, namespaces: int, shm_size: int, stdin: bool) -> None:
         calls, text = self._calls, self._calls.constant
+        calls.add("rt_sigprocmask", signal.SIG_SETMASK, text(bytes(8)), 0, 8)
         calls.add("setsid")
         calls.add("umask", 0)
         for fd in own[:entered]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bireme.launcher._cgroups import Group
     from bireme.launcher._plain import Attempt
@@ -49,6 +50,7 @@ class Record:
     """One process, from its clone until its exit has been told."""
 
     __slots__ = (
+        "alive",
         "attempt",
         "container",
         "doomed",
@@ -83,7 +85,10 @@ class Record:
         self.container = container
         self.pid = pid
         """In the launcher's own numbering."""
+        self.alive = True
+        """Not reaped yet."""
         self.pidfd = pidfd
+        """While it is being started; -1 afterwards."""
         self.helper = False
         """Whether this is still the helper of another runtime, not yet the container's first process (``farm``)."""
         self.heir = 0
@@ -116,10 +121,20 @@ class Record:
         self.freeze_id = 0
         """Of the request that waits for it."""
 
-    @property
-    def alive(self) -> bool:
-        """Not reaped yet."""
-        return self.pidfd >= 0
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[int]:
+        """A pidfd of it, while it has not been reaped."""
+        pidfd = os.pidfd_open(self.pid)
+        try:
+            yield pidfd
+        finally:
+            os.close(pidfd)
+
+    def close_pidfd(self) -> None:
+        """What is open is copied, and closed again, with every new process."""
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
 
     def close_streams(self) -> None:
         """Let go of the launcher's own copies of the engine's ends."""

@@ -239,11 +239,11 @@ class Server:
         assert group is not None, "every container has one"
 
         def inside(child: sandbox.Child) -> NoReturn:
-            sandbox.join(request, child, first.pidfd, self._host)
+            sandbox.join(request, child, pidfd, self._host)
 
         try:
-            sys_.setns(first.pidfd, sys_.CLONE_NEWPID)
-            with group.opened():
+            with first.opened() as pidfd, group.opened():
+                sys_.setns(pidfd, sys_.CLONE_NEWPID)
                 self._clones.spawn(request_id, first.container, request["process"], group, seccomp, 0, inside)
         except OSError as error:
             if error.errno in _ENDING:
@@ -255,12 +255,14 @@ class Server:
     def _archive(self, request_id: int, request: ArchiveRequest, descriptors: list[int]) -> None:
         """Have a child of its own work on files, in the view of the container."""
         running = self._clones.containers.get(request["container"])
-        pidfd = running.pidfd if running is not None and running.alive and running.started else -1
-        _, status = self._clones.clone(request_id, "", 0, None)
-        if status is not None:
-            from bireme.launcher import archive  # the launcher itself stays lean
+        if running is not None and not (running.alive and running.started):
+            running = None
+        with running.opened() if running is not None else contextlib.nullcontext(-1) as pidfd:
+            _, status = self._clones.clone(request_id, "", 0, None)
+            if status is not None:
+                from bireme.launcher import archive  # the launcher itself stays lean
 
-            archive.work(request, status, descriptors, pidfd, self._host)
+                archive.work(request, status, descriptors, pidfd, self._host)
 
     # What is done to processes
 

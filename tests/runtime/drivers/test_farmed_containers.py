@@ -59,13 +59,14 @@ async def test_the_user_is_looked_up_in_the_container(farm: Bench) -> None:
     ],
 )
 async def test_rights(farm: Bench, security: Security, held: str, filters: str, new_privileges: str) -> None:
-    script = "grep -E '^(CapBnd|CapEff|NoNewPrivs|Seccomp):' /proc/self/status"
+    script = "grep -E '^(CapBnd|CapEff|NoNewPrivs|Seccomp|SigBlk):' /proc/self/status"
     code, printed = await farm.run("sh", "-c", script, security=security)
     found = dict(line.split(":\t") for line in printed.splitlines())
     assert code == 0
     bound = farm.launcher.facts["capabilities"] & int(held, 16)
     assert {int(found[key], 16) for key in ("CapEff", "CapBnd")} == {bound}
     assert (found["Seccomp"], found["NoNewPrivs"]) == (filters, new_privileges)
+    assert int(found["SigBlk"], 16) == 0
 
 
 async def test_limits_directory_and_environment(farm: Bench) -> None:

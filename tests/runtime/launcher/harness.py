@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,6 +231,13 @@ def _name(pid: int) -> str:
     with contextlib.suppress(FileNotFoundError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody tells of."""
+    with trio.fail_after(PATIENCE):
+        while not condition():
+            await trio.lowlevel.checkpoint()
 
 
 async def communicate(launched: Launched, stdin: bytes = b"") -> Finished:

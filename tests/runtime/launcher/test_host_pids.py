@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from tests.runtime.launcher.harness import (
     open_bench,
     prepare,
     read_until,
+    until,
 )
 from tests.runtime.launcher.test_plain import LOOK, children
 
@@ -97,12 +98,6 @@ async def ended(pidfds: Iterable[int]) -> None:
 
 def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(PATIENCE):
-        while not condition():
-            await trio.lowlevel.checkpoint()
 
 
 # What is seen
