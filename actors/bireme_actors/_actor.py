@@ -2,7 +2,9 @@
 
 Theory of operation. ``handle`` is an ordinary function, not a coroutine: a message is handled to its end before the
 next is looked at, and no handler can block the mailbox. Anything slow is a *child task* (``spawn``) in the actor's own
-nursery, which reports back with a message of its own. So a ``kill`` never waits behind a ``stop``.
+nursery, which reports back with a message of its own. So a ``kill`` never waits behind a ``stop``. What is reported is
+handled in that instant, by the child's task: nothing is being handled while a child runs, and going through the mailbox
+would only cost a turn of the event loop at each start and each exit.
 
 An actor ends when it calls ``stop`` (its children are cancelled), when it is cancelled, or when it crashes: an
 exception that leaves ``handle`` or a child is a bug, it ends this actor and propagates to whoever runs it. In each case
@@ -59,15 +61,27 @@ class Actor:
         with self.mailbox:
             async with trio.open_nursery() as self._nursery:
                 self.started()
-                while True:
-                    for message, reply in self.mailbox.waiting():
-                        self._dispatch(message, reply)
-                    self._dispatch(*await self.mailbox.receive())
+                await self._handle_all()
+
+    async def _handle_all(self) -> None:
+        """One message after the other, until ``stop``."""
+        while True:
+            for message, reply in self.mailbox.waiting():
+                self._dispatch(message, reply)
+            received = await self.mailbox.receive()
+            if received is None:
+                return
+            self._dispatch(*received)
 
     def spawn(self, child: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Run a slow thing beside the mailbox; ``child`` is ``protected``."""
         assert self._nursery is not None, "an actor spawns only while it runs"
         self._nursery.start_soon(child, *args)
+
+    async def report(self, message: object) -> None:
+        """What a child has found out, handled at once, before what is in the mailbox. Cancelled: not handled."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._dispatch(message, None)
 
     def stop(self) -> None:
         """End: no further message is looked at, children are cancelled."""

@@ -165,16 +165,16 @@ class ContainerActor(Actor):
             except BiremeError as failure:
                 error = failure
         if process is None:
-            await self.mailbox.report(m.StartFailed(error))
+            await self.report(m.StartFailed(error))
         else:
-            await self.mailbox.report(m.Started(process))
+            await self.report(m.Started(process))
             await self._watch(process)
 
     @protected
     async def _watch(self, process: RunningContainer) -> None:
         log = self._ports.logs.open_log(self.config.id)
         status = await watch(process, log, self.stdin, self.spawn)
-        await self.mailbox.report(m.Exited(status))
+        await self.report(m.Exited(status))
 
     def _has_started(self, process: RunningContainer) -> None:
         self._step(Trigger.STARTED, **_states.started(process))
@@ -236,7 +236,7 @@ class ContainerActor(Actor):
     @protected
     async def _delay_restart(self, attempt: int) -> None:
         await trio.sleep(restart_delay(attempt))
-        await self.mailbox.report(m.RestartDue(attempt))
+        await self.report(m.RestartDue(attempt))
 
     def _restart_due(self, attempt: int) -> None:
         if self.state.status is Status.RESTARTING and self.state.restart_count == attempt:
@@ -399,7 +399,7 @@ class ContainerActor(Actor):
             await self.record.forget()
         except BiremeError as failure:
             error = failure
-        await self.mailbox.report(m.RemoveDone(error))
+        await self.report(m.RemoveDone(error))
 
     def _removed(self, error: BiremeError | None) -> None:
         self._remove_next = None

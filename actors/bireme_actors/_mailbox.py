@@ -120,10 +120,6 @@ class Mailbox:
         await self._put(message, None)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    async def report(self, message: object) -> None:
-        """``tell`` for an actor's own children, which end then: without a checkpoint, unless the mailbox is full."""
-        await self._put(message, None)
-
     async def ask(self, message: Ask[R]) -> R:
         """Put a message in and wait for its answer.
 
@@ -137,9 +133,14 @@ class Mailbox:
         finally:
             reply.abandon()
 
-    async def receive(self) -> Item:
-        """The next message, in the order they were put in; for the mailbox's one actor, while it is open."""
-        return await self._opened()[1].receive()
+    async def receive(self) -> Item | None:
+        """The next message, in the order they were put in, None once it is closed; for the mailbox's one actor."""
+        if self._closed:
+            return None
+        try:
+            return await self._opened()[1].receive()
+        except trio.EndOfChannel:
+            return None
 
     def waiting(self) -> Iterator[Item]:
         """The next messages, as long as there are any without waiting; no more than the mailbox holds at once."""

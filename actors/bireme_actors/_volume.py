@@ -117,7 +117,7 @@ class VolumeActor(Actor):
             await self._store.remove(self.id)
         except BiremeError as failure:
             error = failure
-        await self.mailbox.report(m.VolumeRemoved(error))
+        await self.report(m.VolumeRemoved(error))
 
     def _removed(self, message: m.VolumeRemoved) -> None:
         self._step(VolumeTrigger.REMOVED if message.error is None else VolumeTrigger.REMOVE_FAILED)

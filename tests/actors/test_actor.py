@@ -44,6 +44,13 @@ class Clerk(Actor):
                 self.spawn(self.crash)
             case "stop":
                 self.stop()
+            case "stop, reported" | "crash, reported":
+                self.spawn(self.report_later, Do(message.what.removesuffix(", reported")))
+
+    @protected
+    async def report_later(self, message: Do) -> None:
+        await trio.sleep(1)
+        await self.report(message)
 
     @protected
     async def slowly(self, reply: Reply[str]) -> None:
@@ -78,7 +85,7 @@ async def test_a_refusal_is_an_answer_and_the_actor_goes_on(clock: MockClock, nu
     assert await clerk.ref.ask(Do("answer")) == "here"
 
 
-@pytest.mark.parametrize("end", ["crash", "crash later", "stop"])
+@pytest.mark.parametrize("end", ["crash", "crash later", "crash, reported", "stop", "stop, reported"])
 async def test_however_it_ends_every_ask_ends(clock: MockClock, later: Later, end: str) -> None:
     clerk = Clerk()
     asked = []
@@ -89,11 +96,31 @@ async def test_however_it_ends_every_ask_ends(clock: MockClock, later: Later, en
     await trio.sleep(2)
     await wait_all_tasks_blocked()
     assert [type(pending.error) for pending in asked] == [ActorStopped] * 4
-    assert (run.error is None) == (end == "stop")
+    assert (run.error is None) == end.startswith("stop")
     assert clerk.slow_ended == 1, "its children end with it"
     assert clerk.mailbox.statistics() == {"queued": 0, "pending": 0}
     with pytest.raises(ActorStopped):
         await clerk.ref.ask(Do("answer"))
+
+
+async def test_what_a_child_reports_is_handled_at_once(clock: MockClock, nursery: trio.Nursery, later: Later) -> None:
+    clerk = Clerk()
+    nursery.start_soon(clerk.run)
+    asked = later(lambda: clerk.ref.ask(Do("answer")))
+    await clerk.report(Do("stop"))
+    await wait_all_tasks_blocked()
+    with pytest.raises(ActorStopped):
+        asked.result()
+
+
+async def test_a_cancelled_child_reports_nothing(clock: MockClock, nursery: trio.Nursery) -> None:
+    clerk = Clerk()
+    nursery.start_soon(clerk.run)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await clerk.report(Do("crash"))
+    assert scope.cancelled_caught
+    assert await clerk.ref.ask(Do("answer")) == "here"
 
 
 async def test_a_cancelled_actor_ends_every_ask(clock: MockClock, later: Later) -> None:

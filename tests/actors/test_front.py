@@ -33,8 +33,8 @@ FLOORS = {
     "_supervisor": 10,
 }
 TRIO = {
-    "BrokenResourceError", "CancelScope", "ClosedResourceError", "Event", "Lock", "MemoryReceiveChannel",
-    "MemorySendChannel", "Nursery", "WouldBlock", "current_time", "lowlevel",
+    "BrokenResourceError", "CancelScope", "ClosedResourceError", "EndOfChannel", "Event", "Lock",
+    "MemoryReceiveChannel", "MemorySendChannel", "Nursery", "WouldBlock", "current_time", "lowlevel",
     "move_on_after", "open_memory_channel", "open_nursery", "sleep", "sleep_forever",
 }  # fmt: skip
 LOWLEVEL = {"cancel_shielded_checkpoint", "checkpoint", "checkpoint_if_cancelled", "enable_ki_protection"}

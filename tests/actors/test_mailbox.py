@@ -7,12 +7,18 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from bireme_actors import ActorStopped, Ask, Start
-from bireme_actors._mailbox import Mailbox, Ref, Reply
+from bireme_actors._mailbox import Item, Mailbox, Ref, Reply
 from tests.actors.conftest import Later
 
 
+async def _receive(mailbox: Mailbox) -> Item:
+    item = await mailbox.receive()
+    assert item is not None
+    return item
+
+
 async def _take(mailbox: Mailbox) -> tuple[object, Reply[object]]:
-    message, reply = await mailbox.receive()
+    message, reply = await _receive(mailbox)
     assert reply is not None
     return message, reply
 
@@ -21,7 +27,7 @@ async def test_messages_come_out_in_the_order_they_went_in(clock: MockClock) -> 
     mailbox = Mailbox("it", capacity=10)
     for number in range(10):
         await mailbox.tell(number)
-    assert [(await mailbox.receive())[0] for _ in range(10)] == list(range(10))
+    assert [(await _receive(mailbox))[0] for _ in range(10)] == list(range(10))
 
 
 async def test_a_full_mailbox_makes_who_tells_wait_and_nobody_else(clock: MockClock, later: Later) -> None:
@@ -29,7 +35,7 @@ async def test_a_full_mailbox_makes_who_tells_wait_and_nobody_else(clock: MockCl
     told = [later(lambda number=number: mailbox.tell(number)) for number in range(4)]  # type: ignore[misc]  # bound
     await wait_all_tasks_blocked()
     assert sum(pending.done for pending in told) == 2
-    assert sorted([(await mailbox.receive())[0] for _ in range(4)], key=str) == [0, 1, 2, 3]
+    assert sorted([(await _receive(mailbox))[0] for _ in range(4)], key=str) == [0, 1, 2, 3]
     await wait_all_tasks_blocked()
     assert all(pending.done for pending in told)
     assert mailbox.statistics() == {"queued": 0, "pending": 0}
@@ -105,6 +111,18 @@ async def test_closing_ends_what_is_queued_and_what_is_pending(clock: MockClock,
     with pytest.raises(ActorStopped, match="container db has ended"):
         pending.result()
     assert mailbox.statistics() == {"queued": 0, "pending": 0}
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_who_takes_out_is_told_of_the_end(clock: MockClock, later: Later, waiting: bool) -> None:
+    mailbox = Mailbox("it")
+    if not waiting:
+        mailbox.close()
+    taking = later(mailbox.receive)
+    await wait_all_tasks_blocked()
+    mailbox.close()
+    await wait_all_tasks_blocked()
+    assert taking.result() is None
 
 
 async def test_closing_wakes_who_waits_for_room(clock: MockClock, later: Later) -> None:
