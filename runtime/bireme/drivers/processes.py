@@ -1,7 +1,8 @@
 """What runs, as the core sees it: processes over what the launcher has answered, and containers that have ended.
 
 The launcher remembers a container that has ended, with copies of its streams, so that an engine which dies loses
-neither exit nor output. It is told to forget as soon as the exit has been told here and the output is closed.
+neither exit nor output. It is told to forget once the exit has been told here and the output is closed; beside, so that
+nobody who waits for the exit waits for that.
 """
 
 from __future__ import annotations
@@ -109,13 +110,14 @@ class NativeContainer(NativeProcess):
         self._config = config
         self.forgotten = False
         """Whether the launcher has been told to forget it."""
+        self._forgetting = trio.Lock()
         self._exit_told = False
 
     async def wait(self) -> ExitStatus:
         """As of any process."""
         status = await super().wait()
         self._exit_told = True
-        await self._forget_if_done()
+        self._forget_if_done()
         return status
 
     async def set_frozen(self, frozen: bool) -> None:
@@ -147,8 +149,10 @@ class NativeContainer(NativeProcess):
         Raises Conflict while it runs.
         """
         if not self.forgotten:
-            await self._launcher.cleanup(self._config.id)
-            self.forgotten = True
+            async with self._forgetting:
+                if not self.forgotten:
+                    await self._launcher.cleanup(self._config.id)
+                self.forgotten = True
         for output in self._outputs:
             output.close()
 
@@ -157,12 +161,16 @@ class NativeContainer(NativeProcess):
             await self._launcher.close_stdin(self._launched.process)
 
     async def _output_closed(self) -> None:
-        await self._forget_if_done()
+        self._forget_if_done()
 
-    async def _forget_if_done(self) -> None:
-        if self._exit_told and all(output.closed for output in self._outputs):
-            with trio.move_on_after(_LAST_SECONDS, shield=True), contextlib.suppress(DriverError):
-                await self.forget()
+    def _forget_if_done(self) -> None:
+        if self._exit_told and not self.forgotten and all(output.closed for output in self._outputs):
+            self._launcher.later(self._forget)
+
+    async def _forget(self) -> None:
+        with trio.move_on_after(_LAST_SECONDS, shield=True), contextlib.suppress(DriverError):
+            await trio.lowlevel.checkpoint()  # those who have just been told of the exit go first
+            await self.forget()
 
 
 class EndedContainer:

@@ -322,7 +322,7 @@ class Clones:
         with contextlib.suppress(OSError):
             try:
                 fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-                with open(fd, "wb") as file:
+                with open(fd, "wb", buffering=0) as file:
                     file.write(json.dumps(facts).encode())
                 os.rename(beside, path)
             except OSError:

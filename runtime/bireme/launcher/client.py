@@ -194,6 +194,10 @@ class Launcher:
         await self._send(Ask(_NO_ANSWER, "cleanup"), {"container": container})
         await trio.lowlevel.checkpoint()
 
+    def later(self, task: Callable[[], Awaitable[object]]) -> None:
+        """Have done what nobody waits for; it raises nothing, and has ended when the block has been left."""
+        self._nursery.start_soon(task)
+
     async def seccomp(self, name: str, program: bytes) -> None:
         """Hand over a filter (BPF) under the name that requests refer to it by."""
         await self._ensure()

@@ -9,7 +9,7 @@ Which of the two a container belongs to is known from its start until it has bee
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -102,6 +102,10 @@ class Launchers:
         """Have a container that has ended forgotten."""
         await self._of(container).cleanup(container)
         self._containers.discard(container)
+
+    def later(self, task: Callable[[], Awaitable[object]]) -> None:
+        """Have done what nobody waits for; it raises nothing."""
+        self._own.later(task)
 
     async def seccomp(self, name: str, program: bytes) -> None:
         """Hand over a filter; the one that shares the host's PIDs gets it when it is needed there."""

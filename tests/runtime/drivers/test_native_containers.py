@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from bireme.drivers import plan
 from bireme_actors import ExitStatus, InvalidConfig, Limits, MissingRequirement, Process, ProcessSpec
@@ -227,6 +228,7 @@ async def test_the_next_engine_takes_over(bench_factory: BenchFactory) -> None:
             await read_until(adopted, b"after all")
             assert await wait(adopted) == 6
             await close(adopted)
+            await wait_all_tasks_blocked()
             assert second.driver.statistics() == {"containers": 0, "unclaimed": 0}
         finally:
             await second.launcher.quit()

@@ -6,7 +6,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from bireme.drivers import capabilities
 from bireme.drivers.native import NativeDriver
@@ -44,7 +45,10 @@ def exit_of(config: ContainerConfig, number: int = 1, **changes: Any) -> ExitFac
 class FakeLauncher:
     """``log`` holds what was asked, in order; processes are pipes, and end when ``end`` is called."""
 
-    def __init__(self, root: Path, *, devices: bool = True, held: int = capabilities.ALL) -> None:
+    def __init__(
+        self, root: Path, nursery: trio.Nursery, *, devices: bool = True, held: int = capabilities.ALL
+    ) -> None:
+        self._nursery = nursery
         self.facts: dict[str, Any] = {"root": str(root), "capabilities": held, "devices": devices, "seccomp": []}
         self.log: list[tuple[Any, ...]] = []
         self.requests: list[Any] = []
@@ -110,6 +114,9 @@ class FakeLauncher:
             raise Conflict("still running")
         self.remembered.discard(container)
 
+    def later(self, task: Callable[[], Awaitable[object]]) -> None:
+        self._nursery.start_soon(task)
+
     async def seccomp(self, name: str, program: bytes) -> None:
         await self._note("seccomp", name)
 
@@ -122,8 +129,8 @@ class FakeLauncher:
 
 
 @pytest.fixture
-async def launcher(tmp_path: Path) -> AsyncIterator[FakeLauncher]:
-    fake = FakeLauncher(tmp_path)
+async def launcher(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[FakeLauncher]:
+    fake = FakeLauncher(tmp_path, nursery)
     yield fake
     for fd in fake.far_ends:
         os.close(fd)
@@ -172,9 +179,11 @@ async def test_the_request_holds_the_containers_rights(launcher: FakeLauncher) -
 
 
 @pytest.mark.parametrize("privileged", [False, True])
-async def test_nothing_is_promised_that_the_launcher_cannot_give(tmp_path: Path, privileged: bool) -> None:
+async def test_nothing_is_promised_that_the_launcher_cannot_give(
+    tmp_path: Path, nursery: trio.Nursery, privileged: bool
+) -> None:
     held = capabilities.ALL & ~capabilities.mask(("NET_RAW",))
-    launcher = FakeLauncher(tmp_path, devices=False, held=held)
+    launcher = FakeLauncher(tmp_path, nursery, devices=False, held=held)
     driver = driver_of(launcher)
     config = replace(plain(), security=Security(seccomp="unconfined", privileged=privileged))
     process = await driver.start(config)
@@ -220,12 +229,47 @@ async def test_the_launcher_forgets_once_exit_and_output_are_through(launcher: F
     await process.stdout.aclose()
     assert launcher.asked("cleanup") == []
     await process.stderr.aclose()
+    await wait_all_tasks_blocked()
     assert launcher.asked("cleanup") == [("cleanup", config.id)]
     await process.wait()
     await driver.cleanup(config)
     await driver.cleanup(config)
     assert len(launcher.asked("cleanup")) == 1
     assert driver.statistics() == {"containers": 0, "unclaimed": 0}
+
+
+async def test_who_waits_for_the_exit_does_not_wait_for_the_launcher_to_forget(launcher: FakeLauncher) -> None:
+    driver = driver_of(launcher)
+    config = plain()
+    process = await driver.start(config)
+    for source in (process.stdout, process.stderr):
+        assert source is not None
+        await source.aclose()
+    launcher.end(config.id)
+    await process.wait()
+    assert launcher.asked("cleanup") == []
+    await wait_all_tasks_blocked()
+    assert launcher.asked("cleanup") == [("cleanup", config.id)]
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_the_next_start_waits_for_forgetting_that_is_under_way(launcher: FakeLauncher, turns: int) -> None:
+    driver = driver_of(launcher)
+    config = plain()
+    first = await driver.start(config)
+    for source in (first.stdout, first.stderr):
+        assert source is not None
+        await source.aclose()
+    launcher.end(config.id)
+    await first.wait()
+    for _ in range(turns):
+        await trio.lowlevel.checkpoint()
+    second = await driver.start(config)
+    assert [entry[0] for entry in launcher.log] == ["start", "cleanup", "start"]
+    launcher.end(config.id)
+    await finish(second)
+    await wait_all_tasks_blocked()
+    assert len(launcher.asked("cleanup")) == 2
 
 
 async def test_cancelled_closing_forgets_all_the_same(launcher: FakeLauncher) -> None:
@@ -242,6 +286,7 @@ async def test_cancelled_closing_forgets_all_the_same(launcher: FakeLauncher) ->
                 await source.aclose()
             except trio.Cancelled:
                 continue
+    await wait_all_tasks_blocked()
     assert len(launcher.asked("cleanup")) == 1
 
 
