@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
@@ -75,6 +76,7 @@ def parse_volume(text: str) -> str:
     return clean_destination(text)
 
 
+@lru_cache(maxsize=256)
 def clean_destination(path: str, kind: str = "volume") -> str:
     """``path`` as mount point of a ``kind``: absolute, clean, below the root. Raises InvalidConfig otherwise."""
     reason = _wrong_with(path, kind)

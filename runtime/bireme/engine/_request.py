@@ -37,6 +37,7 @@ from bireme_actors import (
 
 NETWORKS = ("none", "host")
 RESTART_POLICIES = ("no", "always", "unless-stopped", "on-failure")
+_USUAL_SECURITY, _NO_LIMITS = Security(), Limits()
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
 
 
@@ -147,8 +148,7 @@ def build_config(
 
 def _plain(options: CreateOptions, image: Image) -> dict[str, Any]:
     """What needs no more than a check."""
-    stop_timeout, extra = options.get("stop_timeout"), _extra(options)
-    check_names(extra)
+    stop_timeout, extra = options.get("stop_timeout"), _extra(options, image)
     if stop_timeout is not None and stop_timeout < -1:
         raise InvalidConfig(f"invalid stop timeout {stop_timeout}: seconds, 0 or more (-1: wait for ever)")
     return {
@@ -162,13 +162,22 @@ def _plain(options: CreateOptions, image: Image) -> dict[str, Any]:
         "init": options.get("init", False),
         "auto_remove": options.get("auto_remove", False),
         "stop_timeout": stop_timeout,
-        "security": options.get("security", Security()),
-        "limits": new_limits(options.get("limits", Limits())),
-        "extra": checked(with_check(extra, image.config.extra)),
+        "security": options.get("security", _USUAL_SECURITY),
+        "limits": new_limits(options.get("limits", _NO_LIMITS)),
+        "extra": extra,
     }
 
 
-def _extra(options: CreateOptions) -> Mapping[str, object]:
+def _extra(options: CreateOptions, image: Image) -> Mapping[str, object]:
+    """What is kept beside the rest, checked; nothing where neither user nor image say anything."""
+    extra = _given_extra(options)
+    if not extra and not image.config.extra:
+        return extra
+    check_names(extra)
+    return checked(with_check(extra, image.config.extra))
+
+
+def _given_extra(options: CreateOptions) -> Mapping[str, object]:
     extra = dict(options.get("extra", {}))
     domainname = options.get("domainname", "")
     if domainname:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from functools import lru_cache
 
 from bireme_actors import InvalidConfig
 
@@ -19,6 +20,7 @@ def parse_signal(value: str | int) -> int:
     return number
 
 
+@lru_cache(maxsize=128)
 def _named(name: str) -> int | None:
     real_time = _REAL_TIME.fullmatch(name)
     if real_time:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bireme.images._index import Index
 from bireme.images._layers import Layer
 from bireme.images.model import HistoryEntry, Image
-from bireme.images.references import Reference, full_id, is_prefix, no_such_image, parse
+from bireme.images.references import Reference, full_id, is_prefix, key_of, no_such_image, parse
 from bireme_actors import Conflict, ImageNotFound
 
 
@@ -58,7 +58,7 @@ class Catalogue:
             if whole in self._images:
                 return self._images[whole]
             raise ImageNotFound(no_such_image(ref))
-        named = self.index.names.get(parse(ref).key)
+        named = self.index.names.get(key_of(ref))
         if named in self._images:
             return self._images[named]
         fitting = [image for image_id, image in self._images.items() if is_prefix(ref, image_id)]
@@ -70,9 +70,16 @@ class Catalogue:
 
     def layers(self, image_id: str) -> tuple[Layer, ...]:
         """An image's layers, the lowest first, also while it only lives on for a container. Raises ImageNotFound."""
+        return self._stored(image_id).layers
+
+    def directories(self, image_id: str) -> tuple[str, ...]:
+        """What to mount, as ``layers``."""
+        return self._stored(image_id).image.layers
+
+    def _stored(self, image_id: str) -> Stored:
         if image_id not in self.stored:
             raise ImageNotFound(f"No such image: {image_id}")
-        return self.stored[image_id].layers
+        return self.stored[image_id]
 
     def layer_names(self, without: Collection[str] = ()) -> set[str]:
         """The names of all layers that images have, apart from these images."""

@@ -77,6 +77,12 @@ class Reference:
 
 
 @lru_cache(maxsize=256)
+def key_of(text: str) -> str:
+    """What the store files a name under. Raises as ``parse``."""
+    return parse(text).key
+
+
+@lru_cache(maxsize=256)
 def parse(text: str) -> Reference:
     """Read and normalise a name. Raises InvalidConfig with Docker's words."""
     if _HEX_ID.fullmatch(text):

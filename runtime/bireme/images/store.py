@@ -78,7 +78,7 @@ class ImageStore:
 
     def layers(self, image_id: str) -> tuple[str, ...]:
         """Names of the layers' directories below ``layers``, the lowest first. Raises ImageNotFound."""
-        return tuple(layer.directory for layer in self._repository.catalogue.layers(image_id))
+        return self._repository.catalogue.directories(image_id)
 
     async def ensure_default(self) -> None:
         """Make the embedded busybox unless an image has its name; at once for any number of callers.
