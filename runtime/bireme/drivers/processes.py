@@ -110,7 +110,6 @@ class NativeContainer(NativeProcess):
         self._config = config
         self.forgotten = False
         """Whether the launcher has been told to forget it."""
-        self._forgetting = trio.Lock()
         self._exit_told = False
 
     async def wait(self) -> ExitStatus:
@@ -149,10 +148,12 @@ class NativeContainer(NativeProcess):
         Raises Conflict while it runs.
         """
         if not self.forgotten:
-            async with self._forgetting:
-                if not self.forgotten:
-                    await self._launcher.cleanup(self._config.id)
-                self.forgotten = True
+            self.forgotten = True  # from now on: whoever starts it next is heard after this
+            try:
+                await self._launcher.cleanup(self._config.id)
+            except BaseException:
+                self.forgotten = False
+                raise
         for output in self._outputs:
             output.close()
 

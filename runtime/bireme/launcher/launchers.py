@@ -100,8 +100,14 @@ class Launchers:
 
     async def cleanup(self, container: str) -> None:
         """Have a container that has ended forgotten."""
-        await self._of(container).cleanup(container)
-        self._containers.discard(container)
+        launcher, sharing = self._of(container), container in self._containers
+        self._containers.discard(container)  # at once: it may be started again before the launcher takes this in
+        try:
+            await launcher.cleanup(container)
+        except BaseException:
+            if sharing:
+                self._containers.add(container)
+            raise
 
     def later(self, task: Callable[[], Awaitable[object]]) -> None:
         """Have done what nobody waits for; it raises nothing."""

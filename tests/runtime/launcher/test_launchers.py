@@ -167,6 +167,29 @@ async def test_whose_second_start_is_refused_is_still_where_it_was() -> None:
     assert (own.names(), sharing.names()) == ([], ["start", "freeze"])
 
 
+async def test_what_runs_is_not_forgotten_and_is_still_where_it_was() -> None:
+    sharing = FakeLauncher("sharing")
+    both, own = launchers(sharing)
+    await both.start(start("a"))
+    sharing.fails = Conflict("it runs")
+    with pytest.raises(Conflict):
+        await both.cleanup("a")
+    sharing.fails = None
+    await both.freeze("a", True)
+    assert (own.names(), sharing.names()) == ([], ["start", "freeze"])
+
+
+async def test_who_is_started_again_while_it_is_being_forgotten_is_where_it_was() -> None:
+    sharing = FakeLauncher("sharing")
+    both, own = launchers(sharing)
+    await both.start(start("a"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(both.cleanup, "a")
+        nursery.start_soon(both.start, start("a"))
+    await both.freeze("a", True)
+    assert own.names() == []
+
+
 async def test_a_start_waits_for_who_writes_to_the_container() -> None:
     """A second mount of its writable layer would empty the first one's work directory."""
     sharing = FakeLauncher("sharing")
