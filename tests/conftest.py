@@ -9,11 +9,24 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.leaks import MARK, Session
 
 _SYS_ADMIN = 21
 _ORDER = ("tests/actors", "tests/contracts", "tests/test_", "tests/runtime", "tests/system")
+
+
+# The same examples wherever a test runs and whichever others run; how long one takes is the machine's business.
+settings.register_profile(
+    "always",
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("always")
 
 
 def pytest_configure() -> None:

@@ -9,21 +9,10 @@ from typing import Any, TypeAlias
 
 import pytest
 import trio
-from hypothesis import HealthCheck, settings
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from bireme_actors import Ask, ContainerActor, OnExit, Supervisor, open_supervisor
 from bireme_actors.testing import Fakes
-
-settings.register_profile(
-    "core",
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-settings.load_profile("core")
 
 IDLE = {"creating": 0, "queued": 0, "pending": 0, "waiters": 0}
 """What a supervisor's statistics say where nobody asks or waits for anything."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bireme.drivers import capabilities
@@ -118,7 +118,6 @@ def some_rules(draw: st.DrawFn) -> Rules:
 
 
 @given(some_rules(), st.data())
-@settings(deadline=None)
 def test_any_rules_decide_the_same(rules: Rules, data: st.DataObject) -> None:
     original, shorter = both(rules)
     assert len(shorter) <= len(original)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bireme.images._recipe import assemble
@@ -81,7 +81,7 @@ def _aimed(entry: Entry, outside: Path) -> Entry:
 
 
 @pytest.mark.root
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(st.lists(_entries, max_size=12))
 def test_random_archives_never_escape_and_are_given_back(entries: list[Entry]) -> None:
     with place() as (layer, outside):
@@ -99,7 +99,7 @@ def test_random_archives_never_escape_and_are_given_back(entries: list[Entry]) -
         assert sorted(os.listdir(outside.parent)) == ["layer", "outside"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_archive_is_taken_or_refused_in_one_line(data: st.DataObject) -> None:
     names = st.sampled_from(["a", "b/c", "d" * 120, "é"])

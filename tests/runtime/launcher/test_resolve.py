@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bireme.launcher import _resolve
@@ -111,7 +111,7 @@ NAMES = st.sampled_from(["a", "b", "c", "l1", "l2", "l3", "..", "."])
 PATHS = st.lists(NAMES, min_size=1, max_size=6).map("/".join)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(targets=st.lists(st.tuples(st.booleans(), PATHS), min_size=3, max_size=3), path=PATHS)
 def test_it_never_leaves_the_root(
     tmp_path_factory: pytest.TempPathFactory, targets: list[tuple[bool, str]], path: str

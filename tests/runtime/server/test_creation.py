@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bireme.server.bounds import limits
@@ -351,7 +351,6 @@ NAMES = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(NAMES, JSON, max_size=6), st.dictionaries(NAMES, JSON, max_size=6))
 def test_no_body_is_a_crash(outer: dict[str, Any], inner: dict[str, Any]) -> None:
     document = {"HostConfig": inner, **outer}

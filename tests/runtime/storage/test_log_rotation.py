@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bireme.storage import ContainerLog, Position, Rotation
@@ -118,7 +118,7 @@ async def test_what_is_held_open_can_be_read_after_the_removal(tmp_path: Path) -
     rotation=st.builds(Rotation, st.integers(1, 400), st.integers(1, 4)),
     lines=st.integers(0, 10),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 async def test_whatever_is_written_the_end_of_it_can_be_read(
     tmp_path_factory: Any, pieces: list[bytes], rotation: Rotation, lines: int
 ) -> None:

@@ -61,7 +61,7 @@ async def collect(log: ContainerLog, **options: Any) -> bytes:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.binary(min_size=1, max_size=50)), max_size=20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_entry_is_read_as_it_was_written(entries: list[tuple[str, bytes]]) -> None:
     written = [LogEntry(stream, number, data) for number, (stream, data) in enumerate(entries)]
     assert _log_lines.decode(b"".join(_log_lines.Line.of(entry) for entry in written)) == written
@@ -337,7 +337,7 @@ async def test_a_tail_counts_lines_not_entries(path: str, lines: int, expected: 
     st.integers(1, 30),
     st.integers(1, 40),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_tail_is_the_last_lines(tmp_path_factory: Any, pieces: list[bytes], lines: int, block: int) -> None:
     path = tmp_path_factory.mktemp("tail") / "log"
     path.write_bytes(b"".join(_log_lines.Line.of(LogEntry("stdout", 1, piece)) for piece in pieces if piece))

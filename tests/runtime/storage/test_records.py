@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bireme import _files
@@ -68,7 +68,7 @@ _states = st.builds(
 
 
 @given(_configs)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_configuration_is_read_as_it_was_written(config: ContainerConfig) -> None:
     data = _format.encode_config(config)
     assert _format.decode_config(data) == config
@@ -76,7 +76,7 @@ def test_every_configuration_is_read_as_it_was_written(config: ContainerConfig) 
 
 
 @given(_states)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_state_is_read_as_it_was_written(state: ContainerState) -> None:
     data = _format.encode_state(state)
     assert _format.decode_state(data) == state
@@ -84,7 +84,7 @@ def test_every_state_is_read_as_it_was_written(state: ContainerState) -> None:
 
 
 @given(_configs, st.data())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 def test_no_beginning_of_a_record_passes_for_a_record(config: ContainerConfig, data: st.DataObject) -> None:
     whole = _format.encode_config(config)
     length = data.draw(st.integers(0, len(whole) - 1))
