@@ -2,8 +2,9 @@
 
 A descriptor for each child (pidfd_open(2)) would do too, but every new process is given a copy of all that is open and
 has to close it again: the thousandth start would be dearer than the first. So a child has one only until it has been
-started. The signal is blocked and read from a descriptor, so that it interrupts nothing; every child unblocks it. As
-it tells only that some child has ended, or several, all are asked for.
+started. The signal is blocked and read from a descriptor, so that it interrupts nothing; every child unblocks it. It
+names one child, though several may have ended: that one is told of first, then all are asked for, which takes the
+kernel the longer the more of them there are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import struct
 
 from bireme import _syscalls as sys_
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
     from bireme.launcher._loop import Loop
     from bireme.launcher._processes import Record
+
+
+_SENDER = struct.Struct("=12xI")
+"""Of what is read from a descriptor of signalfd(2): the PID of whom the signal is about."""
 
 
 class Reaper:
@@ -48,8 +54,15 @@ class Reaper:
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(self._signals, sys_.SIGNALFD_SIGINFO)
+            (pid,) = _SENDER.unpack_from(os.read(self._signals, sys_.SIGNALFD_SIGINFO))
+            self._look_at(pid)
         self.look()
+
+    def _look_at(self, pid: int) -> None:
+        """Anybody may send that signal, and who has ended may have been reaped since: so ask."""
+        record = self._alive.get(pid)
+        if record is not None and _find_ended(os.P_PID, pid) is not None:
+            self._ended(record)
 
     def look(self) -> None:
         """Ask for those that have ended, and reap what falls to us, of a helper that was killed or of a container

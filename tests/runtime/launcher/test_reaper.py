@@ -183,3 +183,51 @@ reaper.look()
 print(told, there(heir))
 """)
     assert out == "[False, True] False\n"
+
+
+def test_the_one_that_the_signal_names_is_told_of_first_and_nobody_is_forgotten() -> None:
+    out = play("""
+pids = [child() for _ in range(4)]
+for number, pid in enumerate(pids):
+    record(number, pid)
+for number in (2, 1, 3):
+    end(pids[number])
+loop.call_later(0, loop.stop)
+loop.run()
+print(told[0], sorted(told), [there(pid) for pid in pids])
+end(pids[0])
+""")
+    assert out == "2 [1, 2, 3] [True, False, False, False]\n"
+
+
+def test_a_signal_that_comes_late_or_from_somebody_else_ends_nobody() -> None:
+    out = play("""
+over, known = child(), child()
+record(1, over)
+one = record(2, known)
+end(over)
+reaper.look()
+os.kill(os.getpid(), signal.SIGCHLD)
+loop.call_later(0, loop.stop)
+loop.run()
+print(told, one.alive, there(known))
+os.kill(known, signal.SIGKILL)
+""")
+    assert out == "[1] True True\n"
+
+
+def test_a_child_that_sends_the_signal_itself_is_alive() -> None:
+    out = play("""
+noisy = os.fork()
+if noisy == 0:
+    os.kill(os.getppid(), signal.SIGCHLD)
+    signal.pause()
+one = record(1, noisy)
+while not signal.sigpending():
+    pass
+loop.call_later(0, loop.stop)
+loop.run()
+print(told, one.alive)
+end(noisy)
+""")
+    assert out == "[] True\n"
