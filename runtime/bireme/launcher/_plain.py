@@ -387,15 +387,12 @@ class PlainSetup:
         self._calls.add("mount_setattr", *own, text(""), sys_.AT_EMPTY_PATH, text(_READ_ONLY), len(_READ_ONLY))
 
     def _limits(self, limits: list[tuple[int, int, int]]) -> None:
-        all_of_them = [(resource.RLIMIT_NOFILE, *self._host.open_files), *limits]
-        words = [word for limit in all_of_them for word in _program.possible(*limit)]
-        first = self._calls.data(struct.pack(f"={len(words)}q", *words))
-        addresses = range(first, first + 16 * len(all_of_them), 16)
-        self._once(self._set_limits, addresses, tuple(which for which, _, _ in all_of_them))
+        self._once(self._set_limits, (), (resource.RLIMIT_NOFILE, *self._host.open_files), *map(tuple, limits))
 
-    def _set_limits(self, own: list[Own], kinds: tuple[int, ...]) -> None:
-        for which, both in zip(kinds, own, strict=True):
-            self._calls.add("prlimit64", 0, which, both, 0)
+    def _set_limits(self, own: list[Own], *limits: tuple[int, ...]) -> None:
+        for which, soft, hard in limits:
+            both = struct.pack("=2q", *_program.possible(which, soft, hard))
+            self._calls.add("prlimit64", 0, which, self._calls.constant(both), 0)
 
     def _become(
         self, capabilities: int, identity: _identity.Identity, seccomp: bytes | None, telling: int, *, late: bool

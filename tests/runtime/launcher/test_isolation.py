@@ -246,6 +246,14 @@ async def test_rlimits_are_cut_to_what_there_is(bench: Bench) -> None:
     assert above.lines == [str(most)]
 
 
+async def test_nobody_has_the_rlimits_of_another(bench: Bench) -> None:
+    for soft, core in ((64, 0), (65, 0), (64, 512), (64, 0)):
+        limits = [(resource.RLIMIT_NOFILE, soft, 90), (resource.RLIMIT_CORE, core, 512 << 10)]
+        done = await bench.run_shell("ulimit -n; grep core /proc/self/limits", rlimits=limits)
+        assert done.out.split()[0] == str(soft)
+        assert done.out.split()[5:7] == [str(core), str(512 << 10)]
+
+
 async def test_open_files_are_not_those_of_the_launcher(bench: Bench) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert (await bench.run_shell("ulimit -n; ulimit -Hn")).lines == [str(soft), str(hard)]
