@@ -48,7 +48,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "bireme.config": ((), frozenset()),
     "bireme._calls": (("bireme._syscalls",), frozenset()),
     "bireme.launcher": (("bireme._calls", "bireme._syscalls"), frozenset()),
-    **dict.fromkeys(_CLIENT, (("bireme.launcher", *_CLIENT, *_BASE, *_ACTORS), frozenset({"trio"}))),
+    **dict.fromkeys(_CLIENT, (("bireme.launcher", *_CLIENT, *_BASE, *_ACTORS), frozenset({"trio", "msgspec"}))),
     "bireme.drivers": ((*_LAUNCHER, *_BASE, *_ACTORS), frozenset({"trio", "msgspec", "pyseccomp"})),
     "bireme.storage": (("bireme.launcher", *_BASE, *_ACTORS), frozenset({"trio", "msgspec"})),
     "bireme.images": (

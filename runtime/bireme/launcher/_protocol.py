@@ -42,7 +42,16 @@ def send(sock: socket.socket, message: Message, descriptors: Sequence[int] = ())
 
     Raises BlockingIOError if the socket would wait and is not to, Disconnected if nobody is there to receive.
     """
-    data = _encode(message).encode()
+    send_encoded(sock, encode(message), descriptors)
+
+
+def encode(message: Message) -> bytes:
+    """A message as it travels, whatever texts are in it: names that are not UTF-8 have lone surrogates in them."""
+    return _encode(message).encode()
+
+
+def send_encoded(sock: socket.socket, data: bytes, descriptors: Sequence[int] = ()) -> None:
+    """As ``send``, of a message that is JSON already."""
     if len(data) <= LONGEST:
         return _send(sock, data, descriptors)
     spill = os.memfd_create("bireme-message")

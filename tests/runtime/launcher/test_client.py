@@ -139,6 +139,22 @@ async def test_answers_find_their_askers() -> None:
         assert str(results["b"]) == "b runs"
 
 
+class Word(str):
+    """A kind of text that only the standard library writes."""
+
+
+TEXTS = ("", "word", "häuser", "\0\"\\\n", "\U0001f6f6", os.fsdecode(b"latin-\xe9"), Word("own"))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+async def test_every_text_is_heard_as_it_was_said(text: str) -> None:
+    async with open_far() as far, trio.open_nursery() as nursery:
+        nursery.start_soon(far.launcher.freeze, text, True)
+        message = await far.receive()
+        assert message == {"id": 1, "op": "freeze", "request": {"container": text, "frozen": True}}
+        far.answer(1, {})
+
+
 async def test_an_exit_right_behind_the_answer_is_not_lost() -> None:
     async with open_far() as far, trio.open_nursery() as nursery:
         nursery.start_soon(_start_and_wait, far.launcher)
