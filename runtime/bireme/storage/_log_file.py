@@ -6,7 +6,7 @@ import contextlib
 import os
 import weakref
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 
 from bireme import _files
 from bireme.storage._log_lines import Read
@@ -26,7 +26,14 @@ class LogFile:
         self._fd = -1
         self._release: Callable[[], object] = _nothing
         self._mended = False
-        self.size = _size_of(path)
+
+    @cached_property
+    def size(self) -> int:
+        """In bytes. The disk is asked when that is first needed: of a container that says nothing not at its start."""
+        try:
+            return os.stat(self._path).st_size
+        except OSError:
+            return 0
 
     def append(self, line: bytes) -> None:
         """Write a line whole, or nothing of it. Raises OSError."""
@@ -78,9 +85,3 @@ class LogFile:
 
 def _nothing() -> None:
     """There is nothing to release."""
-
-
-def _size_of(path: str) -> int:
-    with contextlib.suppress(OSError):
-        return os.stat(path).st_size
-    return 0

@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar, TypeVarTuple
 
 import trio
@@ -79,12 +80,16 @@ class ContainerLog:
         self._name = name
         self._clock = clock
         self._file = LogFile(path) if rotation is None else RotatedFile(path, rotation)
-        self._recent = Recent(self._file.size)
         self._ends = 0
         self._marks: deque[Position] = deque(maxlen=_MARKS)
         self._readers = 0
         self._changed = trio.lowlevel.ParkingLot()
         self._running = self._losing = self._closed = False
+
+    @cached_property
+    def _recent(self) -> Recent:
+        """To be there before something is written: they begin where the file ends."""
+        return Recent(self._file.size)
 
     def __repr__(self) -> str:
         return f"<ContainerLog of {self._name}: {self._recent.count} new entries, {self._readers} read>"
@@ -96,12 +101,12 @@ class ContainerLog:
         if not data or self._closed:
             return
         self._running = True
-        entry = LogEntry(stream, self._clock(), data)
+        entry, recent = LogEntry(stream, self._clock(), data), self._recent
         try:
             self._file.append(Line.of(entry))
         except OSError as error:
             self._lose(error)
-        self._recent.add(entry, self._file.size, READ_BYTES if self._readers else RECENT_BYTES)
+        recent.add(entry, self._file.size, READ_BYTES if self._readers else RECENT_BYTES)
         self._changed.unpark_all()
 
     async def wait_room(self) -> None:

@@ -78,6 +78,13 @@ async def test_the_file_is_one_json_object_a_line(log: ContainerLog, path: str, 
     ]
 
 
+def test_the_disk_is_not_asked_before_there_is_output(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", lambda path: pytest.fail(f"{path} is looked for"))
+        log = ContainerLog(path, "c")
+    assert log.position() == Position(0, 0, 0)
+
+
 def test_nothing_is_made_before_there_is_output(log: ContainerLog, path: str) -> None:
     log.append("stdout", b"")
     log.end()
@@ -94,11 +101,12 @@ async def test_after_its_end_another_process_finds_all_of_it(log: ContainerLog, 
     assert done.stdout == b"1000\n"
 
 
-async def test_a_later_engine_goes_on_after_what_is_there(log: ContainerLog, path: str) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_later_engine_goes_on_after_what_is_there(log: ContainerLog, path: str, at_once: bool) -> None:
     log.append("stdout", b"first\n")
     log.end()
     later = ContainerLog(path, "c")
-    assert await collect(later) == b"first\n"
+    assert at_once or await collect(later) == b"first\n"
     later.append("stdout", b"second\n")
     assert await collect(later) == b"first\nsecond\n"
     assert await collect(ContainerLog(path, "c")) == b"first\nsecond\n"
