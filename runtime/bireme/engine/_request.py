@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypedDict
 
 from bireme.engine._bounds import new_limits
@@ -37,7 +37,7 @@ from bireme_actors import (
 
 NETWORKS = ("none", "host")
 RESTART_POLICIES = ("no", "always", "unless-stopped", "on-failure")
-_USUAL_SECURITY, _NO_LIMITS = Security(), Limits()
+_NO_RESTART = RestartPolicy()
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
 
 
@@ -107,6 +107,9 @@ class CreateOptions(TypedDict, total=False):
     """
 
 
+_OPTIONS = frozenset(CreateOptions.__annotations__)
+
+
 def build_config(
     container: ContainerId, name: str, image: Image, image_ref: str, command: Sequence[str] | str | None,
     options: CreateOptions, driver: str, *, ephemeral: bool = False,
@@ -114,11 +117,10 @@ def build_config(
     """The configuration, but for its mounts. Raises InvalidConfig for what can never work, TypeError for an unknown
     option.
     """
-    unknown = options.keys() - CreateOptions.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"create() got unexpected options: {', '.join(sorted(unknown))}")
+    if not options.keys() <= _OPTIONS:
+        raise TypeError(f"create() got unexpected options: {', '.join(sorted(options.keys() - _OPTIONS))}")
     entrypoint, cmd = _command(image, command, options)
-    restart = parse_restart(options.get("restart", "no"))
+    restart = parse_restart(options["restart"]) if "restart" in options else _NO_RESTART
     if restart.name != "no" and options.get("auto_remove"):
         raise InvalidConfig("can't create 'AutoRemove' container with restart policy")
     return ContainerConfig(
@@ -138,8 +140,9 @@ def build_config(
         labels={**image.config.labels, **_strings("label", options.get("labels", {}))},
         stop_signal=parse_signal(options.get("stop_signal") or image.config.stop_signal or "TERM"),
         volumes=_volumes(image, options.get("volumes", ())),
-        volumes_from=tuple(_source(item) for item in _items("volumes_from", options.get("volumes_from", ()))),
-        tmpfs=_tmpfs(options.get("tmpfs", ())),
+        volumes_from=_sources(options["volumes_from"]) if "volumes_from" in options else (),
+        tmpfs=_tmpfs(options["tmpfs"]) if "tmpfs" in options else (),
+        open_stdin=options.get("stdin_open", False),
         restart=restart,
         ephemeral=ephemeral,
         **_plain(options, image),
@@ -147,25 +150,18 @@ def build_config(
 
 
 def _plain(options: CreateOptions, image: Image) -> dict[str, Any]:
-    """What needs no more than a check."""
-    stop_timeout, extra = options.get("stop_timeout"), _extra(options, image)
-    if stop_timeout is not None and stop_timeout < -1:
-        raise InvalidConfig(f"invalid stop timeout {stop_timeout}: seconds, 0 or more (-1: wait for ever)")
-    return {
-        "tty": options.get("tty", False),
-        "open_stdin": options.get("stdin_open", False),
-        "stdin_once": options.get("stdin_once", False),
-        "network": parse_network(options.get("network", "none")),
-        "pid_mode": pid_mode(options),
-        "uts_mode": uts_mode(options),
-        "read_only": options.get("read_only", False),
-        "init": options.get("init", False),
-        "auto_remove": options.get("auto_remove", False),
-        "stop_timeout": stop_timeout,
-        "security": options.get("security", _USUAL_SECURITY),
-        "limits": new_limits(options.get("limits", _NO_LIMITS)),
-        "extra": extra,
-    }
+    """What needs no more than a check; where nothing is given it is as ``ContainerConfig`` has it."""
+    found: dict[str, Any] = {"extra": _extra(options, image)}
+    found |= {option: check(options) for option, check in _CHECKS.items() if option in options}
+    found |= {option: value for option, value in options.items() if option in _UNCHECKED}
+    return found
+
+
+def _stop_timeout(options: CreateOptions) -> int | None:
+    seconds = options["stop_timeout"]
+    if seconds is not None and seconds < -1:
+        raise InvalidConfig(f"invalid stop timeout {seconds}: seconds, 0 or more (-1: wait for ever)")
+    return seconds
 
 
 def _extra(options: CreateOptions, image: Image) -> Mapping[str, object]:
@@ -299,6 +295,10 @@ def _one_tmpfs(value: object) -> Tmpfs:
     return checked_tmpfs(value)
 
 
+def _sources(values: Iterable[object]) -> tuple[VolumesFrom, ...]:
+    return tuple(_source(value) for value in _items("volumes_from", values))
+
+
 def _source(value: object) -> VolumesFrom:
     if isinstance(value, VolumesFrom):
         return value
@@ -332,3 +332,15 @@ def parse_restart(policy: RestartPolicy | str) -> RestartPolicy:
     if policy.maximum_retries < 0:
         raise InvalidConfig("maximum retry count cannot be negative")
     return policy
+
+
+_CHECKS: Mapping[str, Callable[[CreateOptions], object]] = {
+    "stop_timeout": _stop_timeout,
+    "network": lambda options: parse_network(options["network"]),
+    "pid_mode": pid_mode,
+    "uts_mode": uts_mode,
+    "limits": lambda options: new_limits(options["limits"]),
+}
+"""Options that are fields once they are checked, in this order."""
+
+_UNCHECKED = frozenset({"tty", "stdin_once", "read_only", "init", "auto_remove", "security"})

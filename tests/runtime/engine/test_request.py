@@ -7,7 +7,16 @@ import pytest
 from bireme.engine import CreateOptions, parse_network, parse_restart
 from bireme.engine._request import build_config
 from bireme.images import Image, ImageConfig
-from bireme_actors import ContainerConfig, ContainerId, InvalidConfig, RestartPolicy, Tmpfs, VolumesFrom
+from bireme_actors import (
+    ContainerConfig,
+    ContainerId,
+    InvalidConfig,
+    Limits,
+    RestartPolicy,
+    Security,
+    Tmpfs,
+    VolumesFrom,
+)
 
 IDENTIFIER = ContainerId("ab" * 32)
 
@@ -65,6 +74,40 @@ def test_what_is_said_wins_over_the_image() -> None:
 
 def test_a_bare_variable_takes_the_images_place_for_the_driver_to_take_it_away() -> None:
     assert build(env=["A", "C=1"]).env == ("PATH=/bin", "A", "C=1")
+
+
+FIELDS: dict[str, tuple[str, Any, Any]] = {
+    "tty": ("tty", False, True),
+    "stdin_open": ("open_stdin", False, True),
+    "stdin_once": ("stdin_once", False, True),
+    "read_only": ("read_only", False, True),
+    "init": ("init", False, True),
+    "auto_remove": ("auto_remove", False, True),
+    "stop_timeout": ("stop_timeout", None, 3),
+    "network": ("network", "none", "host"),
+    "pid_mode": ("pid_mode", "", "host"),
+    "uts_mode": ("uts_mode", "", "host"),
+    "restart": ("restart", RestartPolicy(), RestartPolicy(name="always")),
+    "security": ("security", Security(), Security(privileged=True)),
+    "limits": ("limits", Limits(), Limits(pids=7)),
+    "tmpfs": ("tmpfs", (), (Tmpfs("/t"),)),
+    "volumes_from": ("volumes_from", (), (VolumesFrom("a"),)),
+}
+
+
+@pytest.mark.parametrize("option", FIELDS)
+def test_what_is_not_said_is_as_if_the_usual_had_been_said(option: str) -> None:
+    field, usual, other = FIELDS[option]
+    assert getattr(build(), field) == getattr(build(**{option: usual}), field) == usual
+    assert getattr(build(**{option: other}), field) == other
+
+
+def test_of_several_faults_always_the_same_is_told_first() -> None:
+    faults: dict[str, Any] = {"limits": Limits(memory=-1), "network": "web", "stop_timeout": -2, "tmpfs": ["t"]}
+    for option, complaint in zip(reversed(faults.copy()), ("tmpfs", "timeout", "network", "Memory"), strict=True):
+        with pytest.raises(InvalidConfig, match=complaint):
+            build(**faults)
+        del faults[option]
 
 
 def test_one_text_is_one_word() -> None:
