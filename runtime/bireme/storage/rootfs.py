@@ -31,7 +31,7 @@ class OverlayRootfs:
 
     def __init__(self, layout: Layout, layers: Callable[[str], tuple[str, ...]]) -> None:
         """``layers`` gives an image's layer directories, lowest first, or raises ImageNotFound."""
-        self._layout = layout
+        self._layout, self._relative = layout, layout.relative
         self._layers = layers
         self._hosts = HostFile(_HOSTS)
         self._resolv_conf = HostFile(_RESOLV_CONF)
@@ -56,7 +56,7 @@ class OverlayRootfs:
 
     def root_request(self, config: ContainerConfig) -> RootRequest:
         """Everything to mount, relative to ROOT. Raises ImageNotFound."""
-        paths = self._layout.relative
+        paths = self._relative
         up = "../" * (paths.layers.count("/") + 1)
         return {
             "layers_directory": paths.layers,
@@ -74,7 +74,7 @@ class OverlayRootfs:
 
     def exit_file(self, container: ContainerId) -> str:
         """Where the launcher notes an exit, relative to ROOT."""
-        return self._layout.relative.exit(container)
+        return self._relative.exit(container)
 
 
 class HostFile:
