@@ -22,6 +22,8 @@ class Plan:
     """Times that all systems take turns; sizes of 1000 and more are measured once."""
     probe: int = 100
     """Containers with which each system's best degree of parallelism is looked for, before it is measured."""
+    probes: int = 2
+    """Times that each degree is tried; the best counts."""
     lives: int = 50
     """Containers that each system runs to their exit, or commands it executes, in each round."""
     shared: int = 50
@@ -42,16 +44,16 @@ class Plan:
 
 
 QUICK = Plan(
-    sizes=(20, 100), rounds=1, probe=20, lives=10, shared=10, waiters=(1, 100), exits=3, running=(1, 20), mebibytes=8,
-    actors=(0, 1000), decisions=800, patience=60.0,
+    sizes=(20, 100), rounds=1, probe=20, probes=1, lives=10, shared=10, waiters=(1, 100), exits=3, running=(1, 20),
+    mebibytes=8, actors=(0, 1000), decisions=800, patience=60.0,
 )  # fmt: skip
 
 
 def smallest(count: int) -> Plan:
     """Only proves that everything works: ``count`` of each."""
     return Plan(
-        sizes=(count,), rounds=1, probe=count, lives=count, shared=count, waiters=(count,), exits=1, running=(count,),
-        mebibytes=1, actors=(0, count), decisions=10 * count, patience=30.0,
+        sizes=(count,), rounds=1, probe=count, probes=1, lives=count, shared=count, waiters=(count,), exits=1,
+        running=(count,), mebibytes=1, actors=(0, count), decisions=10 * count, patience=30.0,
     )  # fmt: skip
 
 

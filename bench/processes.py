@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,9 @@ _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _MNT_DETACH = 2
 _UNIFIED = "/sys/fs/cgroup/unified"
 _libc = ctypes.CDLL(None, use_errno=True)
+
+CALL_SECONDS = 120.0
+"""The longest that a system may take for one thing that it is asked to do; the slowest of them takes some seconds."""
 
 
 class Failed(Exception):
@@ -34,12 +38,29 @@ def call(command: Sequence[str], environ: Mapping[str, str] | None = None, *, ou
     actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), out, (os.POSIX_SPAWN_DUP2, errors, 2)]
     try:
         pid = os.posix_spawn(_found(command[0]), [*command], environ or os.environ, file_actions=actions)
-        _, status = os.waitpid(pid, 0)
+        status = _ended(pid, command)
         if status:
             text = os.pread(errors, 4000, 0).decode("utf-8", "replace").strip()
             raise Failed(f"{command[0]}: {text[-600:] or f'status {status >> 8 or status}'}")
     finally:
         os.close(errors)
+
+
+def _ended(pid: int, command: Sequence[str]) -> int:
+    """Its status once it has ended; killed if that takes too long, which is a Failed."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        in_time = poll.poll(CALL_SECONDS * 1000)
+        if not in_time:
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    finally:
+        os.close(pidfd)
+    if not in_time:
+        raise Failed(f"{' '.join(command[:8])}: it did not end within {CALL_SECONDS:.0f} seconds")
+    return status
 
 
 _paths: dict[str, str] = {}

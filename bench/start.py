@@ -30,7 +30,7 @@ def main() -> None:
     in_own_mount_namespace(sys.argv)
     peers = [name for peer in options.peers for name in (peer, _BESIDES.get(peer, "")) if name]
     chosen = [name for name in peers if options.overlay or name not in _BESIDES.values() or name in options.peers]
-    plan = Plan(sizes=(), probe=options.containers, rounds=1, lives=options.lives)
+    plan = Plan(sizes=(), probe=options.containers, probes=1, rounds=1, lives=options.lives)
     outcome = measure(["bireme", *chosen], ["start", "exit"], plan)
     host = f"{outcome.host['kernel']}, {outcome.host['processor']}"
     print(f"\n{options.containers} containers of one volume each; {host}")

@@ -2,7 +2,7 @@
 
 Rules. Answering never blocks and never fails: a reply nobody waits for any more is dropped. Asking always ends: when
 the mailbox closes, whatever was asked and is not yet answered fails with ``ActorStopped``. Putting in waits while the
-mailbox is full; no handler ever puts anything in (children do), so who takes out waits for nobody and nothing locks up.
+mailbox is full; what an actor has to say to itself goes past it (``Actor.report``), so nothing locks up.
 
 Nothing is paid for before it is used: the channel is opened for the first message, which also wakes the actor.
 """

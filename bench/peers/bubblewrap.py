@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.peers.session import Session, Site, Times
-from bench.peers.words import iter_shares
+from bench.peers.shares import timed
 from bench.places import SLEEP, spread
 from bench.processes import Failed, command_line, descendants, told
 
@@ -48,17 +48,8 @@ class _Sandboxes:
             self._end_all()
 
     def _start_many(self, count: int, parallel: int) -> Times:
-        volumes = [str(self._volume()) for _ in range(count)]
-        begin = time.perf_counter()
-
-        def start_some(share: Sequence[str]) -> Times:
-            times = []
-            for volume in share:
-                self._alive.append(self._started(Path(volume)))
-                times.append(time.perf_counter() - begin)
-            return times
-
-        return sorted(t for share in self._pool.map(start_some, iter_shares(volumes, parallel)) for t in share)
+        volumes = [self._volume() for _ in range(count)]
+        return timed(self._pool, volumes, parallel, lambda volume: self._alive.append(self._started(volume)))
 
     def _started(self, volume: Path) -> subprocess.Popen[bytes]:
         """Running: the sandbox's shell has said so, and becomes the command."""

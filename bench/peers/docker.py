@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers.session import Session, Site, Times
-from bench.peers.words import Words, iter_shares, names
+from bench.peers.shares import timed
+from bench.peers.words import Words, names
 from bench.places import SLEEP, spread
-from bench.processes import Failed, command_line, descendants, end, own_group
+from bench.processes import CALL_SECONDS, Failed, command_line, descendants, end, own_group
 from bench.watching import wait_over_socket
 
 _THREADS = 32
@@ -40,7 +41,8 @@ def opened(site: Site) -> Iterator[Session]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
     environ |= {"DOCKER_CONFIG": str(site.place), "HOME": str(site.place)}
     socket = site.place / "docker.sock"
-    with _daemon(site.place, socket, environ) as process, ThreadPoolExecutor(_THREADS) as pool:
+    # The daemon ends first: whoever still waits for it in one of the threads hears of it.
+    with ThreadPoolExecutor(_THREADS) as pool, _daemon(site.place, socket, environ) as process:
         engine = _Engine(site, socket, process, Words(["docker", "-H", f"unix://{socket}"], environ, pool), pool)
         yield engine.session()
 
@@ -89,7 +91,7 @@ def _wait_for(socket: Path, process: subprocess.Popen[bytes], log: Path) -> None
 
 def _client(socket: Path) -> Any:
     docker: Any = importlib.import_module("docker")
-    return docker.APIClient(base_url=f"unix://{socket}", version="auto", timeout=600)
+    return docker.APIClient(base_url=f"unix://{socket}", version="auto", timeout=CALL_SECONDS)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -164,16 +166,7 @@ class _Engine:
             list(self._pool.map(self._remove, wanted))
 
     def _start_many(self, wanted: Sequence[str], parallel: int, sources: list[str]) -> Times:
-        begin = time.perf_counter()
-
-        def start_some(share: Sequence[str]) -> Times:
-            times = []
-            for name in share:
-                self._start_one(name, sources)
-                times.append(time.perf_counter() - begin)
-            return times
-
-        return sorted(t for share in self._pool.map(start_some, iter_shares(wanted, parallel)) for t in share)
+        return timed(self._pool, wanted, parallel, lambda name: self._start_one(name, sources))
 
     def _start_one(self, name: str, sources: list[str]) -> None:
         self._create(name, list(SLEEP), sources)

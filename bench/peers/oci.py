@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.peers.session import Life, Session, Site, Times
-from bench.peers.words import iter_shares
+from bench.peers.shares import timed
 from bench.places import SLEEP, capability_names, oci_filter, spread
 from bench.processes import Failed, call, told
 
@@ -68,18 +68,8 @@ class _Calls:
 
     def start(self, count: int, parallel: int) -> Times:
         bundles = [self._bundle(SLEEP) for _ in range(count)]
-        begin = time.perf_counter()
-
-        def start_some(share: Sequence[Path]) -> Times:
-            times = []
-            for bundle in share:
-                self._start(bundle)
-                times.append(time.perf_counter() - begin)
-            return times
-
-        shares = [[Path(name) for name in share] for share in iter_shares([str(b) for b in bundles], parallel)]
         try:
-            return sorted(moment for share in self._pool.map(start_some, shares) for moment in share)
+            return timed(self._pool, bundles, parallel, self._start)
         finally:
             list(self._pool.map(self._remove, bundles))
 

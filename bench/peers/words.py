@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.peers.session import Life, Times
+from bench.peers.shares import timed
 from bench.places import SLEEP
 from bench.processes import Failed, call, end
 
@@ -47,17 +48,7 @@ class Words:
 
     def start(self, names: Sequence[str], parallel: int, *options: str) -> Times:
         """``run -d`` so many containers, so many at a time; seconds from the beginning until each command returned."""
-        slots = iter_shares(names, parallel)
-        begin = time.perf_counter()
-
-        def start_some(share: Sequence[str]) -> Times:
-            times = []
-            for name in share:
-                self.run_detached(name, *options)
-                times.append(time.perf_counter() - begin)
-            return times
-
-        return sorted(moment for share in self.pool.map(start_some, slots) for moment in share)
+        return timed(self.pool, names, parallel, lambda name: self.run_detached(name, *options))
 
     def run_detached(self, name: str, *options: str) -> None:
         arguments = ["run", "-d", "--name", name, *self.options, *options, "busybox", *SLEEP]
@@ -137,11 +128,6 @@ def _read(process: subprocess.Popen[bytes], wanted: int) -> int:
             raise Failed(f"logs -f ended after {size} of {wanted} bytes")
         size += len(chunk)
     return size
-
-
-def iter_shares(items: Sequence[str], parallel: int) -> list[Sequence[str]]:
-    """The items dealt out to so many hands."""
-    return [items[first::parallel] for first in range(parallel)]
 
 
 def names(prefix: str, count: int) -> list[str]:

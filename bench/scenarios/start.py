@@ -1,6 +1,7 @@
 """**start**: N containers of one volume and network namespace each, detached, until all run; they sleep until removed.
 
-First each system's best degree of parallelism is looked for with a hundred containers; it is used for all sizes then.
+First each system's best degree of parallelism is looked for with a hundred containers, twice, as a neighbour's work may
+spoil one of them; it is used for all sizes then.
 Kept is the time at which each container ran, from the beginning: the rate, and what the last hundred cost beside the
 first, both follow from it. Removing them is not part of the time.
 
@@ -25,9 +26,10 @@ Start = Callable[[int, int], Times]
 def measure(sessions: Mapping[str, Session], plan: Plan) -> Iterator[Sample | Skip]:
     starts = {name: session.start for name, session in sessions.items() if session.start is not None}
     chooser = _Chooser(plan.patience)
-    for name, start in starts.items():
-        for parallel in sessions[name].parallels:
-            yield chooser.measured("start", name, "probe", start, plan.probe, parallel, 0)
+    for number in range(plan.probes):
+        for name, start in starts.items():
+            for parallel in sessions[name].parallels:
+                yield chooser.measured("start", name, "probe", start, plan.probe, parallel, number)
     for size in plan.sizes:
         for number, name in turns([*starts], plan.rounds if size < _LARGE else 1):
             reason = chooser.too_long(name, size)
@@ -41,9 +43,10 @@ def measure(sessions: Mapping[str, Session], plan: Plan) -> Iterator[Sample | Sk
 def measure_shared(sessions: Mapping[str, Session], plan: Plan) -> Iterator[Sample | Skip]:
     shares = {name: session.shared for name, session in sessions.items() if session.shared is not None}
     chooser = _Chooser(plan.patience)
-    for name, start in shares.items():
-        for parallel in sessions[name].parallels:
-            yield chooser.measured("shared", name, "probe", start, min(plan.probe, plan.shared), parallel, 0)
+    for number in range(plan.probes):
+        for name, start in shares.items():
+            for parallel in sessions[name].parallels:
+                yield chooser.measured("shared", name, "probe", start, min(plan.probe, plan.shared), parallel, number)
     for number, name in turns([*shares], plan.rounds):
         yield chooser.measured("shared", name, "running", shares[name], plan.shared, chooser.best(name), number)
 
@@ -69,7 +72,8 @@ class _Chooser:
         if isinstance(found, Skip):
             self._failed[name] = found.reason
         elif case == "probe":
-            self._rates.setdefault(name, {})[parallel] = count / max(found.values)
+            rates = self._rates.setdefault(name, {})
+            rates[parallel] = max(count / max(found.values), rates.get(parallel, 0.0))
         return found
 
     def best(self, name: str) -> int:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
+from bench import processes
 from bench.__main__ import main
 from bench.model import Outcome, Plan, Sample, Skip, smallest
+from bench.peers import Session, shares
 from bench.places import make_archive, make_layer
 from bench.processes import Failed, call, descendants, proportional
 from bench.report import figures, publish, ratios, tables
@@ -132,8 +138,6 @@ def test_every_system_has_its_turn_and_the_first_changes() -> None:
 
 
 def test_a_system_that_fails_stops_nobody() -> None:
-    from bench.peers import Session
-
     def fail(count: int, parallel: int) -> list[float]:
         raise Failed("out of order")
 
@@ -151,6 +155,53 @@ def test_a_system_that_fails_stops_nobody() -> None:
 def test_a_failing_program_is_quoted() -> None:
     with pytest.raises(Failed, match="sh: it is broken"):
         call(["sh", "-c", "echo it is broken >&2; exit 3"])
+
+
+def test_a_program_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "CALL_SECONDS", 0.1)
+    with pytest.raises(Failed, match="sleep 1000: it did not end within"):
+        call(["sleep", "1000"])
+
+
+def test_who_is_started_from_several_threads_is_started_once() -> None:
+    started: list[int] = []
+    with ThreadPoolExecutor(3) as pool:
+        times = shares.timed(pool, range(10), 3, started.append)
+    assert sorted(started) == list(range(10))
+    assert times == sorted(times)
+    assert len(times) == 10
+
+
+def test_after_a_failure_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    other_started, given_up = threading.Event(), threading.Event()
+
+    def give_up(futures: Iterable[Future[object]]) -> None:
+        given_up.set()
+        wait(futures)
+
+    def start(number: int) -> None:
+        if number == 0:
+            other_started.wait()
+            raise Failed("no")
+        started.append(number)
+        other_started.set()
+        given_up.wait()
+
+    monkeypatch.setattr(shares, "wait", give_up)
+
+    with ThreadPoolExecutor(2) as pool, pytest.raises(Failed):
+        shares.timed(pool, range(10), 2, start)
+    assert started == [1]
+
+
+def test_the_better_of_two_probes_counts() -> None:
+    seconds = {1: iter([9.0, 1.0, 1.0]), 2: iter([2.0, 2.0])}
+    session = Session(version="1", parallels=(1, 2), start=lambda count, parallel: [next(seconds[parallel])])
+    plan = dataclasses.replace(smallest(1), probes=2)
+    found = [item for item in measure_start({"it": session}, plan) if isinstance(item, Sample)]
+    assert [(sample.case, sample.parallel) for sample in found[-2:]] == [("probe", 2), ("running", 1)]
+    assert len(found) == 5
 
 
 def test_memory_of_a_process_can_be_read() -> None:

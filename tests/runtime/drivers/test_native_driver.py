@@ -238,15 +238,18 @@ async def test_the_launcher_forgets_once_exit_and_output_are_through(launcher: F
     assert driver.statistics() == {"containers": 0, "unclaimed": 0}
 
 
+async def end_quietly(launcher: FakeLauncher, config: ContainerConfig, process: Any) -> None:
+    for source in (process.stdout, process.stderr):
+        await source.aclose()
+    launcher.end(config.id)
+    await process.wait()
+
+
 async def test_who_waits_for_the_exit_does_not_wait_for_the_launcher_to_forget(launcher: FakeLauncher) -> None:
     driver = driver_of(launcher)
     config = plain()
     process = await driver.start(config)
-    for source in (process.stdout, process.stderr):
-        assert source is not None
-        await source.aclose()
-    launcher.end(config.id)
-    await process.wait()
+    await end_quietly(launcher, config, process)
     assert launcher.asked("cleanup") == []
     await wait_all_tasks_blocked()
     assert launcher.asked("cleanup") == [("cleanup", config.id)]
@@ -257,11 +260,7 @@ async def test_the_next_start_waits_for_forgetting_that_is_under_way(launcher: F
     driver = driver_of(launcher)
     config = plain()
     first = await driver.start(config)
-    for source in (first.stdout, first.stderr):
-        assert source is not None
-        await source.aclose()
-    launcher.end(config.id)
-    await first.wait()
+    await end_quietly(launcher, config, first)
     for _ in range(turns):
         await trio.lowlevel.checkpoint()
     second = await driver.start(config)

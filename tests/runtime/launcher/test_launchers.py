@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
@@ -14,6 +15,7 @@ from bireme.launcher.launchers import Launchers
 from bireme.launcher.requests import ArchiveRequest, ContainerFacts, ExecRequest, LimitsRequest, StartRequest
 from bireme_actors import Conflict, DriverError, MissingRequirement
 
+Ask = Callable[[Launchers], Awaitable[object]]
 LIMITS: LimitsRequest = {"memory": 1, "cpu": 0, "pids": 0}
 OTHERS = _protocol.HOST_PIDS_NUMBERS + 1
 
@@ -155,25 +157,20 @@ async def test_whose_start_fails_is_nobodys() -> None:
     assert own.names() == ["archive"]
 
 
-async def test_whose_second_start_is_refused_is_still_where_it_was() -> None:
+AGAIN: dict[str, Ask] = {
+    "started": lambda both: both.start(start("a")),
+    "forgotten": lambda both: both.cleanup("a"),
+}
+
+
+@pytest.mark.parametrize("ask", AGAIN.values(), ids=AGAIN)
+async def test_who_runs_and_is_not_started_again_nor_forgotten_is_where_it_was(ask: Ask) -> None:
     sharing = FakeLauncher("sharing")
     both, own = launchers(sharing)
     await both.start(start("a"))
     sharing.fails = Conflict("it runs")
     with pytest.raises(Conflict):
-        await both.start(start("a"))
-    sharing.fails = None
-    await both.freeze("a", True)
-    assert (own.names(), sharing.names()) == ([], ["start", "freeze"])
-
-
-async def test_what_runs_is_not_forgotten_and_is_still_where_it_was() -> None:
-    sharing = FakeLauncher("sharing")
-    both, own = launchers(sharing)
-    await both.start(start("a"))
-    sharing.fails = Conflict("it runs")
-    with pytest.raises(Conflict):
-        await both.cleanup("a")
+        await ask(both)
     sharing.fails = None
     await both.freeze("a", True)
     assert (own.names(), sharing.names()) == ([], ["start", "freeze"])
